@@ -1,0 +1,44 @@
+# The two commands: `make demo` and `make test`. Each sets up what it needs; `make help` lists the rest.
+
+BIN := .venv/bin
+JOBS ?= $(shell nproc)
+PYTEST_FLAGS ?=
+BOARD ?= mps2-an386
+C_FILES = find firmware_templates tests examples -name '*.[ch]' -not -path '*/golden/*'
+DIGITS := examples/digits
+
+.PHONY: help setup demo test lint format bench docs constraints clean
+
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## everything that is missing: Debian packages, .venv with the Python packages
+	@.ci/setup
+
+demo: setup  ## a trained Keras model to bit-exact inference on an emulated board (BOARD=mps2-an386)
+	$(BIN)/nanoexport deploy $(DIGITS)/digits.keras --data $(DIGITS)/calibration.npz \
+	    --test $(DIGITS)/test.npz --board $(BOARD)
+
+test: lint  ## lint, then all tests (PYTEST_FLAGS=... JOBS=N)
+	$(BIN)/pytest -n $(JOBS) $(PYTEST_FLAGS)
+
+lint: setup  ## formats, ruff, mypy
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(C_FILES) | xargs $(BIN)/clang-format --dry-run --Werror
+	$(BIN)/mypy
+
+format: setup  ## bring Python and C into the house's form
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+	$(C_FILES) | xargs $(BIN)/clang-format -i
+
+docs: setup  ## write the generated documents anew
+	$(BIN)/python -m exporter.ops.table docs/operators.md
+
+constraints: setup  ## the newest versions of all Python packages into .ci/constraints.txt
+	.ci/lock
+
+clean:  ## remove .venv and what the tools left; Debian packages stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,0 +1,188 @@
+"""Boards are data: `boards/<name>.yaml`, one file per board, read into a frozen `Board`.
+
+Addresses and sizes come from the datasheet that the file cites, sizes in bytes.
+`boards/schema.json` is the JSON schema of these models, for editors; a test keeps the two equal.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import pydantic
+import yaml
+
+from exporter.errors import BadInput, InternalError
+
+Evidence = Literal["native", "emulated", "simulated", "built"]
+InstructionSet = Literal["generic", "dsp", "mve"]
+Bytes = Annotated[int, pydantic.Field(gt=0)]
+Address = Annotated[int, pydantic.Field(ge=0, lt=2**32)]
+
+
+class _Data(pydantic.BaseModel):
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=False)
+
+
+class MemoryRegion(_Data):
+    """A range of addresses. The linker fills the first region of each kind."""
+
+    name: str = pydantic.Field(description="as the datasheet calls it")
+    kind: Literal["flash", "ram"]
+    origin: Address
+    bytes: Bytes
+
+
+class Uart(_Data):
+    """The serial port of the link."""
+
+    driver: str = pydantic.Field(description="a file of platform/<family>/drivers")
+    base_address: Address
+    irqs: tuple[int, ...] = pydantic.Field(min_length=1, max_length=2)
+    clock_hz: int = pydantic.Field(gt=0)
+    baud: int = pydantic.Field(gt=0)
+    receive_ring_bytes: Bytes
+
+    @pydantic.field_validator("receive_ring_bytes")
+    @classmethod
+    def _power_of_two(cls, value: int) -> int:
+        if value & (value - 1):
+            raise ValueError("the receive ring's indices wrap: its size is a power of two")
+        return value
+
+
+class Ticks(_Data):
+    """What `platform_ticks` counts."""
+
+    source: Literal["systick", "minstret", "clock_monotonic"]
+    hz: int = pydantic.Field(gt=0)
+
+
+class Compiler(_Data):
+    """How one toolchain compiles for this board."""
+
+    program: str
+    flags: tuple[str, ...] = ()
+
+
+class Emulator(_Data):
+    """The program that runs the image where there is no hardware."""
+
+    program: str
+    machine: str
+    arguments: tuple[str, ...] = ()
+
+
+class Board(_Data):
+    """One board: its chip, memory, serial port, compilers, and how an image gets onto it."""
+
+    name: str
+    description: str
+    sources: tuple[str, ...] = pydantic.Field(min_length=1, description="datasheets cited")
+    mcu: str
+    core: str
+    instruction_set: InstructionSet = pydantic.Field(description="kernel set the core can run")
+    platform: str = pydantic.Field(description="a folder of firmware_templates/platform")
+    evidence: Evidence = pydantic.Field(description="what was shown to run, never more")
+    flasher: str = pydantic.Field(description="a module of exporter/flash")
+    memory: tuple[MemoryRegion, ...] = pydantic.Field(min_length=2)
+    stack_bytes: Bytes
+    link_chunk_bytes: Bytes = pydantic.Field(description="largest payload of one link frame")
+    uart: Uart | None = None
+    ticks: Ticks
+    registers: dict[str, Address] = pydantic.Field(
+        default_factory=dict, description="base addresses of other peripherals the platform uses"
+    )
+    compilers: dict[Literal["gcc", "clang"], Compiler] = pydantic.Field(min_length=1)
+    emulator: Emulator | None = None
+
+    @pydantic.model_validator(mode="after")
+    def _consistent(self) -> Self:
+        kinds = {region.kind for region in self.memory}
+        if kinds != {"flash", "ram"}:
+            raise ValueError("memory needs a region of kind flash and one of kind ram")
+        if self.stack_bytes % 16:
+            raise ValueError("stack_bytes is a multiple of 16, the strictest stack alignment")
+        if self.flasher == "emulator" and self.emulator is None:
+            raise ValueError("flasher 'emulator' needs an entry 'emulator'")
+        return self
+
+    def region(self, kind: Literal["flash", "ram"]) -> MemoryRegion:
+        """The region of this kind that the linker fills: the first."""
+        return next(region for region in self.memory if region.kind == kind)
+
+    @property
+    def flash_bytes(self) -> int:
+        """Bytes for code, constants and initial values."""
+        return self.region("flash").bytes
+
+    @property
+    def ram_bytes(self) -> int:
+        """Bytes for data, arena and stack."""
+        return self.region("ram").bytes
+
+    @property
+    def freestanding(self) -> bool:
+        """Whether the firmware runs without an operating system and a C library."""
+        return self.evidence != "native"
+
+
+def board_folder() -> Path:
+    """The folder `boards`: beside the package in a checkout, inside it when installed."""
+    package = Path(__file__).resolve().parent
+    installed = package / "boards"
+    return installed if installed.is_dir() else package.parent / "boards"
+
+
+@cache
+def board_names() -> tuple[str, ...]:
+    """Names of all boards, sorted."""
+    return tuple(sorted(path.stem for path in board_folder().glob("*.yaml")))
+
+
+@cache
+def load_board(name: str) -> Board:
+    """The board of that name. Raises BadInput, with the nearest names, where there is none."""
+    if name not in board_names():
+        nearest = difflib.get_close_matches(name, board_names(), n=3, cutoff=0.5)
+        raise BadInput(
+            "unknown board",
+            value=name,
+            allowed=board_names(),
+            next_step=f"did you mean {' or '.join(nearest)}?"
+            if nearest
+            else "nanoexport boards lists them with what they are",
+        )
+    return read_board(board_folder() / f"{name}.yaml")
+
+
+def all_boards() -> tuple[Board, ...]:
+    """All boards, by name."""
+    return tuple(load_board(name) for name in board_names())
+
+
+def read_board(path: Path) -> Board:
+    """The board in one YAML file. Raises BadInput where the file does not fit the schema."""
+    try:
+        board = Board.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    except (OSError, yaml.YAMLError, pydantic.ValidationError) as error:
+        raise BadInput(
+            f"the board file {path.name} cannot be used",
+            value=" ".join(str(error).split()),
+            allowed="a file that fits boards/schema.json",
+            next_step="compare it with another file in boards/",
+        ) from error
+    if board.name != path.stem:
+        raise InternalError(
+            f"the board in {path.name} calls itself by another name", value=board.name
+        )
+    return board
+
+
+def schema_json() -> str:
+    """The text of boards/schema.json."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema"}
+    return json.dumps(schema | Board.model_json_schema(), indent=2, sort_keys=True) + "\n"

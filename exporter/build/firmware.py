@@ -1,0 +1,178 @@
+"""Firmware for a model on a board: compiled, rendered, built, and kept in a cache by content.
+
+The cache's key is the build id, a hash over every rendered file and the compiler's version, so that
+a hit is the same firmware byte for byte. Builds of one key wait for each other, also across
+processes.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter.board import Board
+from exporter.build.compile import MANIFEST, Firmware, build
+from exporter.build.size import Footprint, ImageSize, check_fits, measure_footprint, measure_image
+from exporter.errors import BadInput, CheckFailed, InternalError
+from exporter.graph.ir import short_name
+from exporter.ops.base import Dialect, Target
+from exporter.plan.compile import Compilation, compile_model
+from exporter.plan.program import Program
+from exporter.render.project import Project, render_project, write_project
+
+KERNEL_REGISTERS = {"riscv": 31, "host": 16}
+"""General-purpose registers of a core family; Arm Cortex-M has 13 that a loop can use."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a model is built for: one set of defaults for every command."""
+
+    dialect: Dialect = "tflite"
+    optimize: str = "speed"
+    toolchain: str = "gcc"
+
+
+@dataclass(frozen=True, eq=False)
+class ModelFirmware:
+    """A built firmware with everything that was predicted and measured about it."""
+
+    board: Board
+    settings: Settings
+    compilation: Compilation
+    firmware: Firmware
+    image: ImageSize
+    footprint: Footprint
+
+    @property
+    def program(self) -> Program:
+        return self.compilation.program
+
+    @property
+    def build_id(self) -> str:
+        return str(self.firmware.manifest["build_id"])
+
+
+def target_for(board: Board, settings: Settings) -> Target:
+    """What kernels may be chosen for `board`."""
+    return Target(
+        instruction_set=board.instruction_set,
+        registers=KERNEL_REGISTERS.get(board.platform, 13),
+        optimize="size" if settings.optimize == "size" else "speed",
+        dialect=settings.dialect,
+    )
+
+
+def compile_for(model: Path, board: Board, settings: Settings) -> Compilation:
+    """Compile `model` and check that arena and weights fit `board`.
+
+    Raises:
+        BadInput: the model cannot be compiled. CheckFailed: it is too big for the board.
+    """
+    compilation = compile_model(model, target_for(board, settings))
+    check_prediction(compilation.program, board)
+    return compilation
+
+
+def check_prediction(program: Program, board: Board) -> None:
+    """Raise CheckFailed where arena or weights alone exceed the board, naming the layer to blame."""
+    heaviest = max(program.steps, key=lambda step: _constant_bytes(program, step.constants))
+    available_ram = board.ram_bytes - board.stack_bytes
+    for what, used, available, layer in (
+        ("RAM", program.arena_bytes, available_ram, program.peak_step),
+        ("flash", program.weights_bytes, board.flash_bytes, heaviest),
+    ):
+        if used > available:
+            raise CheckFailed(
+                f"the model does not fit {board.name}: {used - available} bytes too much {what}, "
+                f"most of it for layer {layer.op_index} {layer.kind} '{short_name(layer.name)}'",
+                value=f"{used} bytes",
+                allowed=f"{available} bytes",
+                next_step="take a board with more memory or a smaller model; "
+                "'nanoexport inspect MODEL --board BOARD' shows what each layer takes",
+            )
+
+
+def _constant_bytes(program: Program, names: tuple[str, ...]) -> int:
+    return sum(constant.bytes for constant in program.constants if constant.name in names)
+
+
+def firmware_for(
+    model: Path, board: Board, settings: Settings, *, app: str = "hil", cache: Path | None = None
+) -> ModelFirmware:
+    """The firmware that runs `model` on `board`, built unless the cache has it.
+
+    Raises:
+        BadInput, CheckFailed, MissingTool: from the stages on the way.
+    """
+    compilation = compile_for(model, board, settings)
+    project = render_project(
+        compilation.program, board, app=app, toolchain=settings.toolchain
+    )
+    firmware = _built(project, cache or cache_folder())
+    if firmware.footprint is None:
+        raise InternalError("the build left no footprint", value=firmware.project)
+    image = measure_image(firmware.elf)
+    check_fits(image, board)
+    footprint = measure_footprint(firmware.footprint)
+    return ModelFirmware(board, settings, compilation, firmware, image, footprint)
+
+
+def cache_folder() -> Path:
+    """NANOEXPORT_CACHE, or `nanoexport` in the user's cache folder."""
+    chosen = os.environ.get("NANOEXPORT_CACHE")
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(chosen) if chosen else Path(base) / "nanoexport"
+
+
+def _built(project: Project, cache: Path) -> Firmware:
+    """Built in a temporary folder and moved into place: the cache never holds half a build."""
+    home = cache / "firmware" / project.build_id
+    try:
+        home.parent.mkdir(parents=True, exist_ok=True)
+        with _lock(home.with_suffix(".lock")):
+            if not (home / "complete").exists():
+                shutil.rmtree(home, ignore_errors=True)
+                _build_into(project, home)
+    except OSError as error:
+        raise BadInput(
+            f"cannot use the firmware cache '{cache}'",
+            value=error.strerror or str(error),
+            next_step="set NANOEXPORT_CACHE to a folder you may write to",
+        ) from error
+    return Firmware.of(home)
+
+
+def _build_into(project: Project, home: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=home.parent, prefix=".building-") as name:
+        folder = Path(name) / "project"
+        write_project(project, folder)
+        build(folder)
+        (folder / "complete").touch()
+        folder.replace(home)
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """An exclusive lock that the system drops when the process ends."""
+    import fcntl  # noqa: PLC0415  (not on Windows, where builds are not shared)
+
+    with path.open("w") as handle:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+
+
+__all__ = [
+    "MANIFEST",
+    "ModelFirmware",
+    "Settings",
+    "cache_folder",
+    "compile_for",
+    "firmware_for",
+    "target_for",
+]

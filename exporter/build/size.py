@@ -1,0 +1,108 @@
+"""Sizes, read from the ELF files that were built: never from a guess.
+
+The footprint ELF is the model alone, linked by `firmware_templates/project/footprint.ld.j2`, which
+puts each figure into a section of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.constants import SH_FLAGS
+from elftools.elf.elffile import ELFFile
+
+from exporter.board import Board
+from exporter.errors import CheckFailed, InternalError
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What the model costs by itself, in bytes, without platform, link and application."""
+
+    code_bytes: int
+    """Inference code with its tables, initial values, and what it needs of libgcc and memcpy."""
+    weights_bytes: int
+    """Weights, biases and multipliers: the constants of the weights file."""
+    static_ram_bytes: int
+    """.data and .bss of model and kernels, without the arena."""
+    arena_bytes: int
+    """The static arena, guards included; 0 where the caller lends it."""
+
+    @property
+    def flash_bytes(self) -> int:
+        """Code and weights."""
+        return self.code_bytes + self.weights_bytes
+
+
+@dataclass(frozen=True)
+class ImageSize:
+    """What the whole firmware takes, in bytes."""
+
+    image_bytes: int
+    """What is loaded: code, constants, initial values. What `platform_image_bytes` reports."""
+    ram_bytes: int
+    """Data, arena and the whole stack."""
+
+
+def measure_footprint(elf: Path) -> Footprint:
+    """The figures of the model in a footprint ELF. Raises InternalError where the ELF is none."""
+    sizes = _section_sizes(elf)
+    missing = {".code", ".entry"} - sizes.keys()
+    if missing:
+        raise InternalError(f"{elf.name} is no footprint: it lacks {', '.join(sorted(missing))}")
+    data = sizes.get(".static_data", 0)
+    return Footprint(
+        code_bytes=sizes[".code"] + data,
+        weights_bytes=sizes.get(".weights", 0),
+        static_ram_bytes=data + sizes.get(".static_bss", 0),
+        arena_bytes=sizes.get(".arena", 0),
+    )
+
+
+def measure_image(elf: Path) -> ImageSize:
+    """Sizes of a firmware ELF. Raises InternalError where the file is no ELF file."""
+    with _open(elf) as file:
+        image = sum(
+            segment["p_filesz"]
+            for segment in file.iter_segments()
+            if segment["p_type"] == "PT_LOAD"
+        )
+        ram = sum(
+            section["sh_size"]
+            for section in file.iter_sections()
+            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_flags"] & SH_FLAGS.SHF_WRITE
+        )
+    return ImageSize(image_bytes=image, ram_bytes=ram)
+
+
+def check_fits(size: ImageSize, board: Board) -> None:
+    """Raise CheckFailed where the image is larger than the board, saying by how many bytes."""
+    for kind, used, available in (
+        ("flash", size.image_bytes, board.flash_bytes),
+        ("RAM", size.ram_bytes, board.ram_bytes),
+    ):
+        if used > available:
+            raise CheckFailed(
+                f"the firmware does not fit {board.name}: {used - available} bytes too much {kind}",
+                value=f"{used} bytes",
+                allowed=f"{available} bytes of {kind}",
+                next_step="take a board with more memory, a smaller model, or --optimize size",
+            )
+
+
+def _section_sizes(elf: Path) -> dict[str, int]:
+    with _open(elf) as file:
+        return {section.name: section["sh_size"] for section in file.iter_sections()}
+
+
+@contextmanager
+def _open(elf: Path) -> Iterator[ELFFile]:
+    with elf.open("rb") as stream:
+        try:
+            yield ELFFile(stream)
+        except ELFError as error:
+            raise InternalError(f"{elf.name} is no ELF file: {error}") from error

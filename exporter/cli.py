@@ -1,0 +1,441 @@
+"""The command line: one command per stage. The only place that prints errors and exits."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exporter import __version__, reports
+from exporter.board import all_boards, load_board
+from exporter.build import compile as building
+from exporter.build import firmware as firmwares
+from exporter.build.firmware import Settings
+from exporter.build.size import check_fits, measure_image
+from exporter.console import Output
+from exporter.errors import BadInput, NanoexportError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODEL = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=True)
+INTERRUPTED = 130
+
+
+def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Output).as_json = True
+
+
+def _set_verbosity(context: click.Context, _: click.Parameter, value: int) -> None:
+    if value:
+        context.ensure_object(Output).verbosity += value
+
+
+def common_options(command: Command) -> Command:
+    """--json and -v, accepted before and after the subcommand."""
+    for option in (
+        click.option(
+            "--json", is_flag=True, expose_value=False, callback=_set_json,
+            help="One JSON document on stdout; text for people on stderr.",
+        ),
+        click.option(
+            "-v", "--verbose", count=True, expose_value=False, callback=_set_verbosity,
+            help="Show what is run; twice for debugging.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def settings_options(command: Command) -> Command:
+    """What a model is built for: the same options and defaults everywhere."""
+    defaults = Settings()
+    for option in (
+        click.option(
+            "--toolchain", type=click.Choice(["gcc", "clang"]), default=defaults.toolchain,
+            show_default=True, help="Compiler to build with.",
+        ),
+        click.option(
+            "--optimize", type=click.Choice(["speed", "size"]), default=defaults.optimize,
+            show_default=True, help="Prefer fewer instructions or less flash.",
+        ),
+        click.option(
+            "--dialect", type=click.Choice(["tflite", "litert"]), default=defaults.dialect,
+            show_default=True, help="Numeric dialect: whose bits the board must reproduce.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def board_option(*, required: bool = True) -> Callable[[Command], Command]:
+    return click.option(
+        "--board", metavar="BOARD", required=required, help="A name that 'nanoexport boards' lists."
+    )
+
+
+def port_option(command: Command) -> Command:
+    return click.option(
+        "--port", metavar="PORT",
+        help="Device path, socket://HOST:PORT, rfc2217://HOST:PORT, or 'emulator' (the default "
+        "where the board has one). With a port the board must already carry the image.",
+    )(command)  # fmt: skip
+
+
+class Main(click.Group):
+    """Groups help texts by example: keeps the line breaks of epilogues."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
+
+
+@click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="nanoexport")
+@common_options
+@click.pass_context
+def cli(context: click.Context) -> None:
+    """Trained nano models on microcontrollers, proven bit for bit.
+
+    \b
+    Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 a tool or port is missing,
+    4 the link or the device failed, 130 interrupted.
+
+    \b
+    Examples:
+      nanoexport convert model.keras --data calib.npz -o model.tflite
+      nanoexport inspect model.tflite --board mps2-an386
+      nanoexport verify  model.tflite --board mps2-an386
+      nanoexport deploy  model.keras --data calib.npz --board mps2-an386
+    """
+    output = context.ensure_object(Output)
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(output.verbosity, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@click.option("--data", type=MODEL, required=True, help="Calibration samples, .npz or .npy.")
+@click.option("-o", "--output", "target", type=MODEL, required=True, help="The flatbuffer to write.")
+@common_options
+@click.pass_obj
+def convert(output: Output, model: Path, data: Path, target: Path) -> None:
+    """Turn a trained MODEL into a strictly int8 flatbuffer.
+
+    \b
+    Example:
+      nanoexport convert model.keras --data calib.npz -o model.tflite
+    """
+    from exporter.convert import convert as run  # noqa: PLC0415  (imports a worker's modules)
+
+    with output.progress() as progress:
+        report = run(model, data, target, progress=lambda text: progress(f"convert: {text}", 0, 0))
+    reports.show_conversion(output, report)
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@board_option(required=False)
+@click.option("--dump-after", metavar="PASS", help="Print the graph after this pass as text.")
+@settings_options
+@common_options
+@click.pass_obj
+def inspect(
+    output: Output, model: Path, board: str | None, dump_after: str | None, **chosen: Any
+) -> None:
+    """Show what MODEL is and, for a board, what it will take: before anything is built.
+
+    \b
+    Examples:
+      nanoexport inspect model.tflite --board mps2-an386
+      nanoexport inspect model.tflite --dump-after fuse_pad
+      nanoexport inspect model.tflite --dump-after plan > plan.txt
+    """
+    if dump_after is not None:
+        reports.show_dump(output, model, dump_after, load_board(board) if board else None, Settings(**chosen))
+    elif board is None:
+        reports.show_graph(output, model)
+    else:
+        reports.show_plan(output, model, load_board(board), Settings(**chosen))
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@board_option()
+@click.option("-o", "--output", "folder", type=FOLDER, required=True, help="Folder of the project.")
+@click.option(
+    "--app", type=click.Choice(["hil", "standalone"]), default="hil", show_default=True,
+    help="hil serves the link; standalone is the smallest program that runs the model.",
+)  # fmt: skip
+@click.option("--prefix", default="model", show_default=True, help="Prefix of every C name.")
+@click.option("--force", is_flag=True, help="Replace rendered files even if they were edited.")
+@settings_options
+@common_options
+@click.pass_obj
+def render(
+    output: Output, model: Path, board: str, folder: Path, app: str, prefix: str, force: bool, **chosen: Any
+) -> None:
+    """Write the firmware project of MODEL for a board: C99 and CMake, made to be read.
+
+    \b
+    Example:
+      nanoexport render model.tflite --board mps2-an386 -o firmware
+    """
+    from exporter.render.project import render_project, write_project  # noqa: PLC0415
+
+    settings, target = Settings(**chosen), load_board(board)
+    compilation = firmwares.compile_for(model, target, settings)
+    project = render_project(
+        compilation.program, target, app=app, toolchain=settings.toolchain, prefix=prefix
+    )
+    write_project(project, folder, force=force)
+    reports.show_project(output, project, folder)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@common_options
+@click.pass_obj
+def build(output: Output, folder: Path) -> None:
+    """Compile the firmware project in FOLDER to ELF, BIN and HEX.
+
+    \b
+    Example:
+      nanoexport build firmware
+    """
+    built = building.build(folder)
+    board = load_board(built.board)
+    image = measure_image(built.elf)
+    check_fits(image, board)
+    reports.show_build(output, built, image, board)
+
+
+@cli.command()
+@click.argument("folder", type=FOLDER)
+@port_option
+@click.option(
+    "--serve", type=click.IntRange(1, 65535), metavar="TCP_PORT",
+    help="Keep an emulated board running, its serial port on 127.0.0.1:TCP_PORT, until Ctrl-C.",
+)  # fmt: skip
+@common_options
+@click.pass_obj
+def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> None:
+    """Put the built firmware of FOLDER on its board, start it, and ask it who it is.
+
+    \b
+    Examples:
+      nanoexport flash firmware
+      nanoexport flash firmware --serve 5555     then: nanoexport monitor --port socket://127.0.0.1:5555
+    """
+    from exporter.hil.flashing import flash_project  # noqa: PLC0415
+
+    flash_project(output.text, output.document, folder, port=port, serve=serve)
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@board_option()
+@port_option
+@click.option("--vectors", type=click.IntRange(1), default=20, show_default=True, help="Input vectors.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the vectors.")
+@click.option("--inputs", type=MODEL, help="Your own int8 inputs, .npz: [N, ...] by input name, or x.")
+@settings_options
+@common_options
+@click.pass_obj
+def verify(
+    output: Output, model: Path, board: str, port: str | None, vectors: int, seed: int,
+    inputs: Path | None, **chosen: Any,
+) -> None:  # fmt: skip
+    """Prove that the board computes what MODEL says, bit for bit.
+
+    \b
+    Examples:
+      nanoexport verify model.tflite --board mps2-an386
+      nanoexport verify model.tflite --board mps2-an386 --inputs recorded.npz
+      nanoexport verify model.tflite --board riscv32-virt --vectors 100 --json
+    """
+    from exporter.hil import verify as verification  # noqa: PLC0415
+    from exporter.hil.vectors import load_vectors, make_vectors  # noqa: PLC0415
+
+    with output.progress() as progress:
+        progress("build", 0, 0)
+        firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
+        tensors = [p.tensor for p in firmware.program.inputs]
+        cases = load_vectors(inputs, tensors) if inputs else make_vectors(tensors, vectors, seed)
+        result = verification.verify_on_board(
+            firmware, cases, port=port,
+            progress=lambda done, total: progress("verify", done, total),
+        )  # fmt: skip
+    reports.show_verification(output, firmware, result)
+    verification.check_verification(firmware, result)
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@board_option()
+@port_option
+@settings_options
+@common_options
+@click.pass_obj
+def bench(output: Output, model: Path, board: str, port: str | None, **chosen: Any) -> None:
+    """Count the instructions of MODEL on a board, layer by layer, and its bytes.
+
+    \b
+    Example:
+      nanoexport bench model.tflite --board mps2-an386
+    """
+    from exporter.hil.bench import bench_on_board  # noqa: PLC0415
+
+    with output.progress() as progress:
+        progress("build", 0, 0)
+        firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
+        progress("bench", 0, 0)
+        result = bench_on_board(firmware, port=port)
+    reports.show_benchmark(output, firmware, result)
+
+
+@cli.command()
+@click.argument("model", type=MODEL)
+@click.option("--data", type=MODEL, help="Calibration samples; not needed for a .tflite MODEL.")
+@click.option("--test", "test_set", type=MODEL, help="Labelled test set, .npz with x and y.")
+@board_option()
+@port_option
+@click.option("-o", "--output", "target", type=MODEL, help="The flatbuffer to write. [MODEL.tflite]")
+@click.option("--vectors", type=click.IntRange(1), default=20, show_default=True, help="Synthetic vectors.")
+@settings_options
+@common_options
+@click.pass_obj
+def deploy(
+    output: Output, model: Path, data: Path | None, test_set: Path | None, board: str,
+    port: str | None, target: Path | None, vectors: int, **chosen: Any,
+) -> None:  # fmt: skip
+    """All of it: convert, compile, build, flash, verify, measure. With a report.
+
+    \b
+    Example:
+      nanoexport deploy digits.keras --data calib.npz --test test.npz --board mps2-an386
+    """
+    from exporter import pipeline  # noqa: PLC0415
+
+    request = pipeline.DeployRequest(
+        model=model,
+        board=load_board(board),
+        flatbuffer=target or Path(f"{model.stem}.tflite"),
+        settings=Settings(**chosen),
+        calibration=data,
+        test_set=test_set,
+        vectors=vectors,
+        port=port,
+    )
+    with output.progress() as progress:
+        deployment = pipeline.deploy(request, progress)
+    reports.show_deployment(output, request, deployment)
+
+
+@cli.command()
+@board_option(required=False)
+@port_option
+@common_options
+@click.pass_obj
+def monitor(output: Output, board: str | None, port: str | None) -> None:
+    """Show what a device says, with time and origin, until Ctrl-C.
+
+    \b
+    Example:
+      nanoexport monitor --port /dev/ttyACM0
+    """
+    from exporter.link.monitor import monitor as watch  # noqa: PLC0415
+    from exporter.link.transport import DEFAULT_BAUD, open_port  # noqa: PLC0415
+
+    uart = load_board(board).uart if board else None
+    if port is None:
+        raise BadInput(
+            "there is no port to watch",
+            allowed="a device path, socket://HOST:PORT or rfc2217://HOST:PORT",
+            next_step="name it with --port; an emulated board serves one with: "
+            "nanoexport flash DIR --serve 5555",
+        )
+    watch(lambda: open_port(port, uart.baud if uart else DEFAULT_BAUD), sys.stdout)
+
+
+@cli.command()
+@common_options
+@click.pass_obj
+def boards(output: Output) -> None:
+    """List the boards, and what was shown to run on each.
+
+    \b
+    Example:
+      nanoexport boards --json
+    """
+    reports.show_boards(output, all_boards())
+
+
+@cli.command()
+@common_options
+@click.pass_obj
+def doctor(output: Output) -> None:
+    """Look for compilers, emulators and host references, and say how to get what is missing.
+
+    \b
+    Example:
+      nanoexport doctor
+    """
+    from exporter import doctor as examination  # noqa: PLC0415
+
+    examination.show(output, examination.examine())
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line and exit; no exception leaves this function."""
+    output = Output()
+    sys.exit(run(output, arguments))
+
+
+def run(output: Output, arguments: Sequence[str] | None = None) -> int:
+    """The exit code of one run."""
+    try:
+        cli.main(arguments, standalone_mode=False, obj=output)
+    except NanoexportError as error:
+        output.error(error)
+        return error.exit_code
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except click.ClickException as error:
+        output.error(_usage_error(error))
+        return BadInput.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    except Exception as error:  # the last resort: a defect of ours, told without a traceback
+        if output.verbosity:
+            traceback.print_exc()
+        output.error(_defect(error))
+        return 1
+    return 0
+
+
+def _usage_error(error: click.ClickException) -> BadInput:
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context else "nanoexport"
+    return BadInput(error.format_message(), next_step=f"see: {command} --help")
+
+
+def _defect(error: Exception) -> NanoexportError:
+    return NanoexportError(
+        "nanoexport met a defect of its own",
+        value=f"{type(error).__name__}: {error}",
+        next_step="run again with -v and report what it prints",
+    )
+
+
+if __name__ == "__main__":
+    main()

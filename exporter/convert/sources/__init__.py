@@ -1,0 +1,37 @@
+"""Formats in which trained models come, one file each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from exporter.convert.sources.base import Loaded, ModelInput, Source
+from exporter.convert.sources.h5 import H5Source
+from exporter.convert.sources.keras import KerasSource
+from exporter.convert.sources.saved_model import SavedModelSource
+from exporter.errors import BadInput
+
+SOURCES: tuple[Source, ...] = (KerasSource(), H5Source(), SavedModelSource())
+
+
+def find_source(path: Path) -> Source:
+    """The source for the model at `path`; raises BadInput where there is none."""
+    if not path.exists():
+        raise BadInput(
+            f"there is no model at '{path}'",
+            allowed=[source.form for source in SOURCES],
+            next_step="check the path",
+        )
+    for source in SOURCES:
+        if source.matches(path):
+            return source
+    raise BadInput(
+        f"the model '{path}' is of a format that cannot be converted",
+        value=path.suffix or "no suffix",
+        allowed=[source.form for source in SOURCES],
+        next_step="a .tflite file is converted already: nanoexport verify MODEL.tflite --board B"
+        if path.suffix == ".tflite"
+        else "export the model as .keras or as a SavedModel",
+    )
+
+
+__all__ = ["SOURCES", "Loaded", "ModelInput", "Source", "find_source"]

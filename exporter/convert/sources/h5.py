@@ -1,0 +1,75 @@
+"""HDF5 files: Keras's format before `.keras`, read by Keras 3 or, where it cannot, by tf_keras."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from pathlib import Path
+from typing import Any
+
+from exporter.convert.sources.base import Loaded, Source, first_line
+from exporter.convert.sources.keras import cannot_load, from_keras, load_with_keras_3
+from exporter.errors import BadInput, MissingTool
+
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
+INSTALL_TF_KERAS = "pip install 'tf_keras==2.19.0'"
+
+
+class H5Source(Source):
+    """A `.h5` or `.hdf5` file, as Keras 2's `model.save` wrote it."""
+
+    kind = "h5"
+    form = "a Keras 2 model (.h5)"
+
+    def matches(self, path: Path) -> bool:
+        return path.suffix in (".h5", ".hdf5") and path.is_file()
+
+    def load(self, path: Path) -> Loaded:
+        _check_is_whole_model(path)
+        try:
+            return from_keras(load_with_keras_3(path), path)
+        except (ValueError, TypeError, KeyError, OSError, AttributeError) as error:
+            return from_keras(_load_with_keras_2(path, error), path)
+
+
+def _check_is_whole_model(path: Path) -> None:
+    """Refuses what is no HDF5 file, and files of weights alone."""
+    with path.open("rb") as file:
+        start = file.read(len(HDF5_SIGNATURE))
+    if start != HDF5_SIGNATURE:
+        raise BadInput(
+            f"'{path}' is not an HDF5 file",
+            value=f"it starts with {start!r}",
+            allowed="a Keras 2 model saved as .h5",
+            next_step="copy the file again, or save the model as .keras",
+        )
+    h5py = importlib.import_module("h5py")
+    try:
+        with h5py.File(path, "r") as file:
+            has_model = "model_config" in file.attrs
+    except OSError as error:
+        raise cannot_load(path, error) from None
+    if not has_model:
+        raise BadInput(
+            f"'{path}' holds weights without a model",
+            value="no attribute 'model_config'",
+            allowed="a whole model",
+            next_step="build the model, load these weights and save it: model.save('m.keras')",
+        )
+
+
+def _load_with_keras_2(path: Path, keras_3_error: Exception) -> Any:
+    """For files that Keras 3 refuses, such as those with `groups` in a DepthwiseConv2D."""
+    if importlib.util.find_spec("tf_keras") is None:
+        raise MissingTool(
+            f"Keras 3 cannot load '{path}', and tf_keras, which may, is not installed",
+            value=first_line(keras_3_error),
+            next_step=INSTALL_TF_KERAS,
+        )
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+    tf_keras = importlib.import_module("tf_keras")
+    try:
+        return tf_keras.models.load_model(str(path), compile=False)
+    except (ValueError, TypeError, KeyError, OSError, AttributeError) as error:
+        raise cannot_load(path, error) from None

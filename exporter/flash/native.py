@@ -1,0 +1,85 @@
+"""The native process: a board whose image is a program of this machine, its serial port a pty.
+
+Where there are no pseudo terminals the port is TCP on the loopback interface.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+
+from exporter import process
+from exporter.board import Board
+from exporter.errors import BadInput, LinkFailed
+from exporter.flash.base import Flasher, FlashOptions, RunningBoard
+
+_START_SECONDS = 10.0
+_POLL_SECONDS = 0.005
+_USE_TCP = not sys.platform.startswith("linux")
+
+
+def native_argv(elf: Path, *, tcp: bool) -> list[str]:
+    """The command that runs the image; port 0 is any free one."""
+    return [str(elf.resolve()), *(("--tcp", "0") if tcp else ())]
+
+
+class NativeProcess(RunningBoard):
+    """The running image. `port` is a pty or `socket://127.0.0.1:PORT`. Raises LinkFailed."""
+
+    def __init__(self, elf: Path, *, tcp: bool = _USE_TCP) -> None:
+        if not elf.is_file():
+            raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
+        self._child = process.spawn(native_argv(elf, tcp=tcp))
+        try:
+            self.port = self._announced_port()
+        except BaseException:
+            self.stop()
+            raise
+
+    def _announced_port(self) -> str:
+        """The process says first where its port is: `pty: /dev/pts/3` or `tcp: 54321`."""
+        deadline = time.monotonic() + _START_SECONDS
+        while time.monotonic() < deadline and self._child.alive():
+            first = self._child.log_tail().partition("\n")[0]
+            kind, _, place = first.partition(": ")
+            if kind in ("pty", "tcp") and place:
+                return place if kind == "pty" else f"socket://127.0.0.1:{place}"
+            time.sleep(_POLL_SECONDS)
+        raise LinkFailed(
+            f"the native process did not say where its port is ({self._child.status()})",
+            value=self._child.log_tail() or None,
+            allowed="a first line with pty: or tcp:",
+            next_step="run it by hand, and build it anew if it is not of this version",
+        )
+
+    @property
+    def pid(self) -> int:
+        """Its process id, the same after a reset of the board."""
+        return self._child.pid
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._child.alive()
+
+    def log_tail(self) -> str:
+        """The last lines that it printed."""
+        return self._child.log_tail()
+
+    def stop(self) -> None:
+        """End it."""
+        self._child.stop()
+
+
+class NativeFlasher(Flasher):
+    """Flashing the host is starting the program."""
+
+    name = "native"
+
+    def start(self, board: Board, elf: Path, options: FlashOptions) -> NativeProcess:
+        """Start `elf`; a port is refused, since the process opens its own."""
+        if options.port not in (None, "emulator"):
+            raise BadInput(
+                f"{board.name} opens a port of its own", value=options.port, allowed="no --port"
+            )
+        return NativeProcess(elf)

@@ -1,0 +1,117 @@
+"""What an inference costs on a board: instructions by layer, and bytes by kind.
+
+Instructions are ticks times a constant, where a tick counts instructions at all: under
+`-icount shift=0` one instruction is one nanosecond of virtual time, and `minstret` is exact anyway.
+A loop of known length, run on the device, must confirm the constant before it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from exporter.board import Board
+from exporter.build.firmware import ModelFirmware
+from exporter.hil.session import open_device
+from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
+from exporter.hil.vectors import make_vectors
+from exporter.link.device import Device
+
+CALIBRATION = (200_000, 1_200_000)
+CALIBRATION_TOLERANCE = 1e-3
+NANOSECONDS = 1_000_000_000
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """One layer; `index` is the operator's in the flatbuffer, `instructions` None if uncounted."""
+
+    index: int
+    op: str
+    name: str
+    macs: int
+    instructions: int | None
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """One model on one board. `instructions` is a whole inference, None where nothing counts them."""
+
+    instructions: int | None
+    stack_bytes: int
+    layers: tuple[LayerCost, ...]
+
+
+def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Benchmark:
+    """Measure `firmware` on its board. Raises LinkFailed, MissingTool."""
+    with open_device(firmware, port=port) as device:
+        return bench_device(device, firmware)
+
+
+def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
+    """A first inference warms nothing that counts, but the second is the steady state by rule."""
+    program = firmware.program
+    deadline = max(SHORTEST_DEADLINE_SECONDS, program.macs / SLOWEST_MACS_PER_SECOND)
+    _write_inputs(device, firmware)
+    device.invoke(deadline)
+    _write_inputs(device, firmware)
+    invoked = device.invoke(deadline)
+    _write_inputs(device, firmware)
+    profile = device.profile(deadline)
+    per_tick = instructions_per_tick(device, firmware.board)
+
+    def instructions(ticks: int) -> int | None:
+        return None if per_tick is None else round(max(0.0, ticks - profile.reading_ticks) * per_tick)
+
+    layers = tuple(
+        LayerCost(step.op_index, step.kind, step.name, step.macs, instructions(ticks))
+        for step, ticks in zip(program.steps, profile.step_ticks, strict=True)
+    )
+    return Benchmark(instructions(invoked.ticks), invoked.stack_bytes, layers)
+
+
+def instructions_per_tick(device: Device, board: Board) -> float | None:
+    """Instructions that pass in one tick; None where the device's ticks do not count them."""
+    short, long = (device.spin(count) for count in CALIBRATION)
+    if short is None or long is None or long <= short:
+        return None
+    stated = 1.0 if board.ticks.source == "minstret" else NANOSECONDS / board.ticks.hz
+    measured = (CALIBRATION[1] - CALIBRATION[0]) / (long - short)
+    return stated if abs(measured / stated - 1) <= CALIBRATION_TOLERANCE else None
+
+
+def _write_inputs(device: Device, firmware: ModelFirmware) -> None:
+    """Noise: the cost of an inference hardly depends on its input."""
+    (vector,) = make_vectors([port.tensor for port in firmware.program.inputs], 1)
+    for index, values in enumerate(vector):
+        device.write_input(index, values)
+
+
+def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
+    """The document that `nanoexport bench --json` prints."""
+    footprint = firmware.footprint
+    return {
+        "schema_version": 1,
+        "model": firmware.program.name,
+        "board": firmware.board.name,
+        "toolchain": firmware.settings.toolchain,
+        "optimize": firmware.settings.optimize,
+        "dialect": firmware.settings.dialect,
+        "instructions": result.instructions,
+        "macs": firmware.program.macs,
+        "arena_bytes": firmware.program.arena_bytes,
+        "static_ram_bytes": footprint.static_ram_bytes,
+        "stack_bytes": result.stack_bytes,
+        "code_bytes": footprint.code_bytes,
+        "weights_bytes": footprint.weights_bytes,
+        "flash_bytes": footprint.flash_bytes,
+        "layers": [
+            {
+                "index": layer.index,
+                "op": layer.op,
+                "name": layer.name,
+                "macs": layer.macs,
+                "instructions": layer.instructions,
+            }
+            for layer in result.layers
+        ],
+    }

@@ -1,0 +1,132 @@
+"""`nanoexport flash`: a built project onto its board, and the proof that the board took it."""
+
+from __future__ import annotations
+
+import select
+import socket
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+from exporter import flash
+from exporter.board import Board, load_board
+from exporter.build.compile import Firmware
+from exporter.errors import BadInput, LinkFailed, MissingTool
+from exporter.flash import FlashOptions, RunningBoard
+from exporter.link.device import Device, require_identity
+from exporter.link.messages import ExpectedIdentity, Identity
+from exporter.link.transport import SocketTransport, Transport, open_port
+
+Say = Callable[[str], None]
+READ_BYTES = 4096
+ALIVE_SECONDS = 0.5
+
+
+def flash_project(
+    say: Say,
+    document: Callable[[Mapping[str, Any]], None],
+    folder: Path,
+    *,
+    port: str | None,
+    serve: int | None,
+) -> None:
+    """Flash the project in `folder` and ask the board for its identity.
+
+    With `serve`, the board then runs until Ctrl-C with its serial port on a TCP port of this host.
+
+    Raises:
+        BadInput: no built project, or `serve` for a board that is not started here.
+        LinkFailed: the board does not answer or carries another image.
+    """
+    firmware = Firmware.of(folder)
+    board = load_board(firmware.board)
+    with flash.start(board, firmware.elf, FlashOptions(port=port)) as running:
+        passport: dict[str, Any] = {"board": board.name, "build_id": firmware.manifest["build_id"]}
+        if firmware.manifest["app"] == "hil":
+            identity = _identify(board, running, firmware, keep=serve is not None)
+            passport |= _passport(identity)
+        for key, value in passport.items():
+            say(f"{key:<13} {value}")
+        document(passport)
+        if serve is not None:
+            _serve(say, running, serve)
+
+
+def _identify(board: Board, running: RunningBoard, firmware: Firmware, *, keep: bool) -> Identity:
+    """The identity, checked. With `keep` the connection stays usable afterwards."""
+    transport = _transport(board, running, duplicate=keep)
+    with Device(transport) as device:
+        manifest = firmware.manifest
+        expected = ExpectedIdentity(
+            model_sha256=manifest["model_sha256"],
+            build_id=manifest["build_id"],
+            dialect=manifest["dialect"],
+            board=board.name,
+        )
+        require_identity(device.identity, expected)
+        return device.identity
+
+
+def _transport(board: Board, running: RunningBoard, *, duplicate: bool) -> Transport:
+    if running.connection is not None:
+        return SocketTransport(running.connection.dup() if duplicate else running.connection)
+    assert running.port is not None
+    return open_port(running.port, board.uart.baud) if board.uart else open_port(running.port)
+
+
+def _passport(identity: Identity) -> dict[str, Any]:
+    return {
+        "model": identity.model_name,
+        "model_sha256": identity.model_sha256,
+        "build_id": identity.build_id,
+        "dialect": identity.dialect,
+        "board": identity.board,
+        "arena_bytes": identity.arena_bytes,
+        "protocol": identity.protocol_version,
+    }
+
+
+def _serve(say: Say, running: RunningBoard, tcp_port: int) -> None:
+    """Bridge the board's serial port to one TCP client after another."""
+    if running.connection is None:
+        raise BadInput(
+            "this board has a port of its own: nothing to serve",
+            value=running.port,
+            next_step="use that port directly",
+        )
+    try:
+        listener = socket.create_server(("127.0.0.1", tcp_port))
+    except OSError as error:
+        raise MissingTool(
+            f"cannot listen on TCP port {tcp_port}",
+            value=error.strerror,
+            next_step="choose another one with --serve",
+        ) from error
+    say(f"serving        socket://127.0.0.1:{tcp_port} until Ctrl-C")
+    with listener:
+        listener.settimeout(ALIVE_SECONDS)
+        while True:
+            if not running.alive():
+                raise LinkFailed("the emulator ended", value=running.log_tail() or None)
+            try:
+                client, _ = listener.accept()
+            except TimeoutError:
+                continue
+            with closing(client):
+                _bridge(running.connection, client)
+
+
+def _bridge(board: socket.socket, client: socket.socket) -> None:
+    """Copy bytes both ways until either side closes."""
+    client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    other = {board: client, client: board}
+    while True:
+        for source in select.select([board, client], [], [])[0]:
+            try:
+                data = source.recv(READ_BYTES)
+                other[source].sendall(data)
+            except OSError:
+                return
+            if not data:
+                return

@@ -1,0 +1,60 @@
+"""A board with a firmware on it, reachable over the link, and proven to be the right one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from exporter import flash
+from exporter.build.firmware import ModelFirmware
+from exporter.link.device import Device, require_identity
+from exporter.link.messages import ExpectedIdentity, LogLine
+from exporter.link.transport import SocketTransport, Transport, open_port
+
+EMULATOR = "emulator"
+
+
+@contextmanager
+def open_device(
+    firmware: ModelFirmware,
+    *,
+    port: str | None = None,
+    on_log: Callable[[LogLine], None] | None = None,
+) -> Iterator[Device]:
+    """The device that runs `firmware`.
+
+    Without `port` (or with `emulator`) the image is put on the board and started first; with a port
+    the board must already carry it.
+
+    Raises:
+        MissingTool: no such port, or it is busy. LinkFailed: silence, or another image.
+    """
+    with open_transport(firmware, port) as transport:
+        with Device(transport, on_log=on_log) as device:
+            require_identity(device.identity, expected_identity(firmware))
+            yield device
+
+
+def expected_identity(firmware: ModelFirmware) -> ExpectedIdentity:
+    """What a device with this firmware says of itself."""
+    return ExpectedIdentity(
+        model_sha256=firmware.program.model_sha256,
+        build_id=firmware.build_id,
+        dialect=firmware.settings.dialect,
+        board=firmware.board.name,
+    )
+
+
+@contextmanager
+def open_transport(firmware: ModelFirmware, port: str | None) -> Iterator[Transport]:
+    """The serial line to the board, which is flashed and started first unless `port` names one."""
+    uart = firmware.board.uart
+    if port is not None and port != EMULATOR:
+        yield open_port(port, uart.baud) if uart else open_port(port)
+        return
+    with flash.start(firmware.board, firmware.firmware.elf) as running:
+        if running.connection is not None:
+            yield SocketTransport(running.connection)
+        else:
+            assert running.port is not None
+            yield open_port(running.port)

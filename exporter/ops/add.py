@@ -1,0 +1,13 @@
+"""ADD: left + right, with broadcasting and a fused activation."""
+
+from __future__ import annotations
+
+from exporter.ops.additive import AdditiveOperator
+
+
+class Add(AdditiveOperator):
+    kind = "ADD"
+    sign = 1
+
+
+OPERATOR = Add()

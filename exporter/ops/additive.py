@@ -1,0 +1,89 @@
+"""ADD and SUB: both operands brought to a common fixed point, added, requantised.
+
+Each operand is `x - zero point`, shifted left by 20 bits and scaled by scale / (2 * larger scale); the
+sum is scaled by 2 * larger scale / (2^20 * output scale).
+
+Sources: `Prepare` in tensorflow/lite/kernels/{add,sub}.cc; `AddFunc` in
+tensorflow/lite/kernels/internal/reference/integer_ops/add.h, `BroadcastSubSlow` in
+tensorflow/lite/kernels/internal/reference/sub.h.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from exporter.graph.ir import Graph, Op
+from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
+from exporter.ops.base import Lowering
+from exporter.ops.candidate import Param
+from exporter.ops.elementwise import SIDES, ElementwiseOperator, Int64Array
+
+LEFT_SHIFT = 20
+HALF = Multiplier(2**30, 0)
+
+
+def output_scale_is_wide_enough(graph: Graph, op: Op) -> bool:
+    """Twice the larger input scale is less than 2^20 output scales."""
+    return _output_real(graph, op) < 1.0
+
+
+class AdditiveOperator(ElementwiseOperator):
+    """ADD where `sign` is 1, SUB where it is -1."""
+
+    sign: ClassVar[int]
+    constraints = (*ElementwiseOperator.constraints, output_scale_is_wide_enough)
+
+    def evaluate(self, graph: Graph, op: Op, left: Int64Array, right: Int64Array) -> Int64Array:
+        terms = [
+            requantize((values - graph[op.input(side)].zero_point) << LEFT_SHIFT, multiplier)
+            for side, (values, multiplier) in enumerate(
+                zip((left, right), operand_multipliers(graph, op), strict=True)
+            )
+        ]
+        total = requantize(terms[0] + self.sign * terms[1], output_multiplier(graph, op))
+        return total + graph[op.outputs[0]].zero_point
+
+    def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
+        graph, op = context.graph, context.op
+        output = output_multiplier(graph, op)
+        literals: dict[str, Param] = {
+            "operation": op.kind,
+            "sign": "+" if self.sign > 0 else "-",
+            "requantize": "right" if output.shift < 0 else "any",
+            "multiplier": output.mantissa,
+            "shift": -output.shift,
+        }
+        for position, multiplier in enumerate(operand_multipliers(graph, op)):
+            side = SIDES[position]
+            literals[f"{side}_zero_point"] = context.input(position).zero_point
+            # Half of x * 2^20 needs no rounding. A multiplier of 0 gives 0 by any shift.
+            literals[f"{side}_is_exact"] = multiplier == HALF
+            literals[f"{side}_multiplier"] = multiplier.mantissa
+            literals[f"{side}_shift"] = max(-multiplier.shift, 1)
+        return "generic/add", literals, 26
+
+
+def operand_multipliers(graph: Graph, op: Op) -> tuple[Multiplier, Multiplier]:
+    """At most 1/2 each; exactly 1/2 for the operand of the larger scale."""
+    left, right = (graph[op.input(side)].scale for side in (0, 1))
+    return (
+        quantize_multiplier(left / _common_scale(graph, op)),
+        quantize_multiplier(right / _common_scale(graph, op)),
+    )
+
+
+def output_multiplier(graph: Graph, op: Op) -> Multiplier:
+    """Less than 1."""
+    return quantize_multiplier(_output_real(graph, op))
+
+
+def _common_scale(graph: Graph, op: Op) -> float:
+    scales = (graph[op.input(side)].scale for side in (0, 1))
+    return float(np.float32(2) * np.float32(max(scales)))
+
+
+def _output_real(graph: Graph, op: Op) -> float:
+    output_scale = np.float32(graph[op.outputs[0]].scale)
+    return _common_scale(graph, op) / float(np.float32(1 << LEFT_SHIFT) * output_scale)

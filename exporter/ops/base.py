@@ -1,0 +1,144 @@
+"""The interface of an operator.
+
+To add one:
+
+1. Write `exporter/ops/<kind in lower case>.py` with a subclass of `Operator` and a module variable
+   `OPERATOR` holding one instance of it. The file's name registers it.
+2. State what the operator demands of a model as constraints: functions from (graph, op) to True
+   where satisfied. The docstring is the rule, the error text and the row in `docs/operators.md`.
+3. Give `candidates`: the kernels that can compute it and what each needs.
+4. Write the kernel: `firmware_templates/kernels/generic/<kernel>.c.j2`, exact in the declared dialect.
+5. Test it against the oracle in `tests/ops/test_<kind>.py`.
+
+    class Negate(Operator):
+        kind = "NEG"
+        constraints = (operands_are_int8,)
+
+        def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+            ...
+
+    OPERATOR = Negate()
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar, Literal
+
+import numpy as np
+
+from exporter.graph.bounds import Interval
+from exporter.graph.ir import Graph, Op, Tensor, TensorId
+from exporter.ops.arithmetic import Rounding
+from exporter.ops.candidate import Candidate
+
+Constraint = Callable[[Graph, Op], bool]
+Dialect = Literal["tflite", "litert"]
+
+
+@dataclass(frozen=True)
+class Target:
+    """What kernels are chosen for. `registers`: general-purpose registers a loop can use."""
+
+    instruction_set: Literal["generic", "dsp", "mve"] = "generic"
+    registers: int = 13
+    optimize: Literal["speed", "size"] = "speed"
+    dialect: Dialect = "tflite"
+
+
+@dataclass(frozen=True, eq=False)
+class Lowering:
+    """Everything an operator may look at when it offers candidates."""
+
+    graph: Graph
+    op: Op
+    bounds: Mapping[TensorId, Interval]
+    target: Target = field(default_factory=Target)
+
+    def input(self, position: int = 0) -> Tensor:
+        return self.graph[self.op.input(position)]
+
+    def optional_input(self, position: int) -> Tensor | None:
+        tensor = self.op.optional_input(position)
+        return None if tensor is None else self.graph[tensor]
+
+    @property
+    def output(self) -> Tensor:
+        return self.graph[self.op.outputs[0]]
+
+    def interval(self, position: int = 0) -> Interval:
+        return self.bounds[self.op.input(position)]
+
+
+class Operator(ABC):
+    """One operator of the flatbuffer. See the module's docstring for how to add one."""
+
+    kind: ClassVar[str]
+    constraints: ClassVar[tuple[Constraint, ...]] = ()
+    is_view: ClassVar[bool] = False
+    """The output is the input's bytes under another shape: no kernel, no copy."""
+
+    @abstractmethod
+    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        """The kernels that can compute this operator here, at least one; empty for views."""
+
+    def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
+        """Proven range of the output's values per channel; the whole type where nothing is known."""
+        return Interval.of_type(graph[op.outputs[0]])
+
+    def macs(self, graph: Graph, op: Op) -> int:
+        """Multiply-accumulates of one inference, as published for the model."""
+        return 0
+
+    def broken_constraint(self, graph: Graph, op: Op) -> str | None:
+        """The first rule this operator breaks, as a sentence. Later rules may rely on earlier ones."""
+        return next((rule_text(rule) for rule in self.constraints if not rule(graph, op)), None)
+
+
+def rule_text(rule: Constraint) -> str:
+    """A constraint's docstring in one line."""
+    return " ".join((rule.__doc__ or rule.__name__).split())
+
+
+def fully_connected_rounding(target: Target) -> Rounding:
+    """LiteRT requantises FULLY_CONNECTED with one rounding; everything else rounds twice."""
+    return Rounding.SINGLE if target.dialect == "litert" else Rounding.DOUBLE
+
+
+# Constraints that many operators share.
+
+
+def activations_are_int8(graph: Graph, op: Op) -> bool:
+    """All inputs and outputs that are not parameters are int8 with one scale and zero point."""
+    tensors = [graph[t] for t in (op.inputs[0], *op.outputs) if t is not None]
+    return all(_is_int8(tensor) for tensor in tensors)
+
+
+def operands_are_int8(graph: Graph, op: Op) -> bool:
+    """All inputs and outputs are int8 with one scale and zero point."""
+    return all(_is_int8(graph[t]) for t in (*op.inputs, *op.outputs) if t is not None)
+
+
+def has_static_shapes(graph: Graph, op: Op) -> bool:
+    """Every dimension of every operand is known and at least 1."""
+    tensors = [graph[t] for t in (*op.inputs, *op.outputs) if t is not None]
+    return all(size >= 1 for tensor in tensors for size in tensor.shape)
+
+
+def input_and_output_share_quantization(graph: Graph, op: Op) -> bool:
+    """Input and output have the same scale and zero point."""
+    return graph[op.input(0)].quantization == graph[op.outputs[0]].quantization
+
+
+def _is_int8(tensor: Tensor) -> bool:
+    quantization = tensor.quantization
+    return (
+        tensor.dtype == "int8"
+        and quantization is not None
+        and quantization.per_tensor
+        and bool(np.isfinite(quantization.scale))
+        and quantization.scale > 0
+        and -128 <= quantization.zero_point <= 127
+    )

@@ -1,0 +1,121 @@
+"""What an operator offers the planner: kernels it may pick, each with everything it needs.
+
+A kernel is a C function printed from one template in `firmware_templates/kernels/`. Its `params` are
+the literals that specialise it: two layers whose candidates agree in kernel and params share one
+function and differ only in the constants they pass.
+
+Kernels come in two forms.
+
+* A **row kernel** has a `window`. It makes one output row from the input rows that the window
+  covers, given as an array of row pointers, and knows nothing of where the rows live:
+
+      void NAME(const int8_t *const *rows, int8_t *output, <constants>)
+
+  With a `ring`, input rows are first brought into the kernel's own form (here: padded) by
+  `NAME_prepare(const int8_t *input, int8_t *ring_row)`; rows outside the image are then a row of
+  `ring.fill`. Without a ring they are NULL, and the kernel skips them.
+
+* A **whole kernel** (`window` is None) makes its whole output at once:
+
+      void NAME(const int8_t *input, ..., int8_t *output, <constants>)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+Param = int | float | bool | str | tuple[int, ...] | tuple[tuple[int, ...], ...]
+
+C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "uint16": "uint16_t",
+           "int32": "int32_t", "uint32": "uint32_t", "float32": "float"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Rows:
+    """An activation operand seen as `count` rows of `bytes` bytes, per image of the batch."""
+
+    count: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Window:
+    """Output row y needs the input rows `y * stride - before + k * dilation`, k in [0, size)."""
+
+    size: int
+    stride: int
+    dilation: int
+    before: int
+
+    @property
+    def extent(self) -> int:
+        """Input rows from the first to the last that one output row needs."""
+        return (self.size - 1) * self.dilation + 1
+
+
+@dataclass(frozen=True)
+class Ring:
+    """Prepared input rows: `slots` rows of `pitch_bytes`, then one row of `fill` for the outside.
+
+    The input row starts `margin_bytes` into its slot; the margins hold `fill`.
+    """
+
+    slots: int
+    pitch_bytes: int
+    margin_bytes: int
+    fill: int
+
+    @property
+    def bytes(self) -> int:
+        return (self.slots + 1) * self.pitch_bytes
+
+
+@dataclass(frozen=True, eq=False)
+class Constant:
+    """An array in flash that a kernel takes as an argument."""
+
+    role: str
+    values: npt.NDArray[np.generic]
+    layout: str
+
+    @property
+    def c_type(self) -> str:
+        return C_TYPES[self.values.dtype.name]
+
+    @property
+    def bytes(self) -> int:
+        return int(self.values.nbytes)
+
+
+@dataclass(frozen=True, eq=False)
+class Candidate:
+    """One way to compute an operator. All sizes in bytes; geometry is per image of the batch."""
+
+    kernel: str
+    """Template below `firmware_templates/kernels`, without suffix: `generic/conv_2d`."""
+    name: str
+    """Readable stem of the C function's name: `conv_2d_3x3_16x32`."""
+    inputs: tuple[Rows, ...]
+    output: Rows
+    params: Mapping[str, Param] = field(default_factory=dict)
+    constants: tuple[Constant, ...] = ()
+    window: Window | None = None
+    ring: Ring | None = None
+    images: int = 1
+    scratch_bytes: int = 0
+    rereads: bool = True
+    """Reads an input position again after an output position at or after it was written.
+
+    A whole kernel without re-reads may run in place: output exactly over an input."""
+    instructions: int = 0
+    """Estimate for one inference, to compare candidates with."""
+
+    @property
+    def signature(self) -> tuple[object, ...]:
+        """What the C function is specialised for: equal signatures share one function."""
+        forms = tuple((constant.role, constant.c_type) for constant in self.constants)
+        return (self.kernel, tuple(sorted(self.params.items(), key=lambda item: item[0])), forms)

@@ -1,0 +1,138 @@
+"""FULLY_CONNECTED: input [..., K], weights [O,K], bias int32 [O], output [..., O].
+
+Source of the arithmetic: `FullyConnected` and `FullyConnectedPerChannel` in
+tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. LiteRT rounds this operator
+once, TFLite twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from exporter.graph.bounds import Interval
+from exporter.graph.ir import Graph, Op
+from exporter.ops import linear
+from exporter.ops.arithmetic import Multiplier, Rounding, quantize_multiplier
+from exporter.ops.base import (
+    Lowering,
+    Operator,
+    activations_are_int8,
+    fully_connected_rounding,
+    has_static_shapes,
+)
+from exporter.ops.candidate import Candidate, Constant, Param, Rows
+
+
+def weights_are_a_matrix(graph: Graph, op: Op) -> bool:
+    """Weights are a matrix [O,K] in the default format, input [..., K] and output [..., O] fit it."""
+    weights, source, output = (graph[t] for t in (op.input(1), op.input(0), op.outputs[0]))
+    return (
+        len(weights.shape) == 2
+        and op.options.get("weights_format", "DEFAULT") == "DEFAULT"
+        and source.elements % weights.shape[1] == 0
+        and output.elements == source.elements // weights.shape[1] * weights.shape[0]
+        and output.shape[-1] == weights.shape[0]
+    )
+
+
+class FullyConnected(Operator):
+    kind = "FULLY_CONNECTED"
+    constraints = (
+        has_static_shapes,
+        activations_are_int8,
+        linear.weights_are_constant_int8,
+        linear.bias_is_constant_int32,
+        linear.activation_is_known,
+        weights_are_a_matrix,
+    )
+
+    def macs(self, graph: Graph, op: Op) -> int:
+        return graph[op.outputs[0]].elements * graph[op.input(1)].shape[1]
+
+    def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
+        # Double rounding and single rounding are both monotone; either gives the extremes within one.
+        requantization = _requantization(graph, op, Rounding.DOUBLE)
+        bounds = linear.output_interval(_sums(graph, op, inputs[0]), requantization)
+        low, high = requantization.low, requantization.high
+        return Interval(np.clip(bounds.low - 1, low, high), np.clip(bounds.high + 1, low, high))
+
+    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        graph, op = context.graph, context.op
+        sums = _sums(graph, op, context.interval())
+        requantization = _requantization(graph, op, fully_connected_rounding(context.target))
+        linear.require_int32(graph, op, sums, requantization)
+        return (_generic(context, sums, requantization),)
+
+
+def _sums(graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
+    source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
+    channels, depth = weights.shape
+    if inputs.channels != depth:  # an input that is flattened here mixes the channels' intervals
+        low, high = inputs.whole()
+        inputs = Interval(np.full(depth, low), np.full(depth, high))
+    return linear.accumulator(
+        weights, linear.bias_of(graph, op, channels), source.zero_point, inputs
+    )
+
+
+def _requantization(graph: Graph, op: Op, rounding: Rounding) -> linear.Requantization:
+    return linear.requantization(op, _multipliers(graph, op), graph[op.outputs[0]], rounding)
+
+
+def _multipliers(graph: Graph, op: Op) -> tuple[Multiplier, ...]:
+    """Per-tensor weights multiply the two scales in float32, per-channel weights in double.
+
+    Source: `GetQuantizedConvolutionMultipler` in tensorflow/lite/kernels/kernel_util.cc.
+    """
+    source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
+    channels = weights.shape[0]
+    assert weights.quantization is not None
+    if not weights.quantization.per_tensor:
+        return linear.channel_multipliers(source, weights, output, channels)
+    product = np.float32(source.scale) * np.float32(weights.scale)
+    return (quantize_multiplier(float(product) / output.scale),) * channels
+
+
+def _generic(
+    context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
+) -> Candidate:
+    """Four output channels at a time share every load of the input."""
+    source, output = context.input(), context.output
+    weights = context.input(1).constant.astype(np.int8)
+    channels, depth = weights.shape
+    block = min(4, channels)
+    batch = source.elements // depth
+    params: dict[str, Param] = {
+        "batch": batch,
+        "depth": depth,
+        "channels": channels,
+        "block_channels": block,
+        "unroll": linear.unroll_factor(depth, 2 if context.target.optimize == "size" else 8),
+        "requantize": requantization.form(sums),
+        "zero_point": requantization.zero_point,
+        "low": requantization.low,
+        "high": requantization.high,
+    }
+    constants = (
+        Constant(
+            "weights",
+            linear.interleave(weights, block),
+            f"[{channels} / {block}][{depth}][{block}]: output channels side by side",
+        ),
+        Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
+        *requantization.constants(),
+    )
+    return Candidate(
+        kernel="generic/fully_connected",
+        name=f"fully_connected_{depth}x{channels}",
+        inputs=(Rows(1, source.bytes),),
+        output=Rows(1, output.bytes),
+        params=params,
+        constants=constants,
+        instructions=batch * channels * (24 + depth * 13 // 4),
+    )
+
+
+OPERATOR = FullyConnected()

@@ -1,0 +1,191 @@
+"""What CONV_2D, DEPTHWISE_CONV_2D and FULLY_CONNECTED share: accumulators and requantisation.
+
+Each computes, per output channel, `acc = bias + sum(w * (x - zero_point))` in int32, then
+`clamp(requantise(acc) + output zero point)`. The input zero point is folded into the bias offline:
+`acc = (bias - zero_point * sum(w)) + sum(w * x)`. Both are the same integer as long as nothing
+overflows, which `Accumulator` proves from the actual weights.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.errors import BadInput
+from exporter.graph.bounds import Interval
+from exporter.graph.ir import Graph, Op, Tensor
+from exporter.ops.arithmetic import (
+    ACTIVATIONS,
+    INT32_MAX,
+    Multiplier,
+    Rounding,
+    activation_range,
+    quantize_multiplier,
+    requantize,
+)
+from exporter.ops.candidate import Constant
+
+Int64Array = npt.NDArray[np.int64]
+Form = Literal["right", "any", "single"]
+
+
+@dataclass(frozen=True, eq=False)
+class Accumulator:
+    """Proven facts about the int32 accumulators, int64 [O] each.
+
+    `bias` has the input zero point folded in; `low`, `high` bound the final value; `magnitude` bounds
+    every partial sum, in any order of summation.
+    """
+
+    bias: Int64Array
+    low: Int64Array
+    high: Int64Array
+    magnitude: Int64Array
+
+
+def accumulator(weights: Int64Array, bias: Int64Array, zero_point: int, inputs: Interval) -> Accumulator:
+    """Bounds for `weights` [O, K] over inputs whose K positions have the intervals `inputs` [K]."""
+    folded = bias - zero_point * weights.sum(axis=1)
+    at_low, at_high = weights * inputs.low, weights * inputs.high
+    # Before the offset is folded out, and after: whichever way a kernel sums, it stays inside.
+    plain = np.abs(folded) + np.maximum(np.abs(at_low), np.abs(at_high)).sum(axis=1)
+    return Accumulator(
+        bias=folded,
+        low=folded + np.minimum(at_low, at_high).sum(axis=1),
+        high=folded + np.maximum(at_low, at_high).sum(axis=1),
+        magnitude=plain,
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Requantization:
+    """From accumulator to int8, per output channel."""
+
+    multipliers: tuple[Multiplier, ...]
+    rounding: Rounding
+    zero_point: int
+    low: int
+    high: int
+
+    def apply(self, values: Int64Array) -> Int64Array:
+        """int8 outputs [O] of the accumulators `values` [O]."""
+        scaled = np.array(
+            [
+                int(requantize(int(value), multiplier, self.rounding))
+                for value, multiplier in zip(values, self.multipliers, strict=True)
+            ],
+            dtype=np.int64,
+        )
+        return np.clip(scaled + self.zero_point, self.low, self.high)
+
+    def form(self, sums: Accumulator) -> Form:
+        """The cheapest exact form that the proven bounds allow.
+
+        `right`: every channel shifts right by 1 or more and the doubled accumulator fits int32, so
+        the rounding doubling high multiply is one 32x32 high product and a carry.
+        """
+        if self.rounding is Rounding.SINGLE:
+            return "single"
+        shifts_right = all(multiplier.shift <= -1 for multiplier in self.multipliers)
+        return "right" if shifts_right and int(sums.magnitude.max()) < 2**30 else "any"
+
+    def constants(self) -> tuple[Constant, Constant]:
+        """The arrays `multiplier` and `shift`; `shift` counts to the right, negative to the left."""
+        mantissas = np.array([m.mantissa for m in self.multipliers], np.int32)
+        shifts = np.array([-m.shift for m in self.multipliers], np.int8)
+        return (
+            Constant("multiplier", mantissas, "Q31, one per output channel"),
+            Constant("shift", shifts, "bits to the right, one per output channel"),
+        )
+
+
+def channel_multipliers(source: Tensor, weights: Tensor, output: Tensor, channels: int) -> tuple[Multiplier, ...]:
+    """Multipliers of a convolution, per output channel.
+
+    Source: `PopulateConvolutionQuantizationParams` in tensorflow/lite/kernels/kernel_util.cc: float32
+    scales, product and quotient in double.
+    """
+    assert weights.quantization is not None
+    scales = weights.quantization.scales
+    if len(scales) == 1:
+        scales = scales * channels
+    return tuple(quantize_multiplier(source.scale * scale / output.scale) for scale in scales)
+
+
+def requantization(
+    op: Op, multipliers: tuple[Multiplier, ...], output: Tensor, rounding: Rounding
+) -> Requantization:
+    activation = str(op.options["fused_activation_function"])
+    low, high = activation_range(activation, output.scale, output.zero_point)
+    return Requantization(multipliers, rounding, output.zero_point, low, high)
+
+
+def require_int32(graph: Graph, op: Op, sums: Accumulator, requantization: Requantization) -> None:
+    """Raises BadInput where an int32 of this layer could overflow for some input."""
+    left = np.array([max(multiplier.shift, 0) for multiplier in requantization.multipliers])
+    worst = int((sums.magnitude << left).max())
+    if worst > INT32_MAX:
+        raise BadInput(
+            f"{graph.describe(op)} could overflow its 32-bit accumulator",
+            value=f"magnitudes up to {worst}",
+            allowed=f"at most {INT32_MAX}",
+            next_step="retrain or requantise with smaller weights or fewer input channels",
+        )
+
+
+def bias_of(graph: Graph, op: Op, channels: int) -> Int64Array:
+    """The bias, int64 [channels]; zeros where the operator has none."""
+    tensor = op.optional_input(2)
+    if tensor is None:
+        return np.zeros(channels, np.int64)
+    return graph[tensor].constant.astype(np.int64).reshape(channels)
+
+
+def output_interval(sums: Accumulator, requantization: Requantization) -> Interval:
+    """Requantisation is monotone, so the extremes of the accumulator give those of the output."""
+    return Interval(requantization.apply(sums.low), requantization.apply(sums.high))
+
+
+def interleave(weights: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.int8]:
+    """Weights [O, K] in the order [O / block][K][block], then the remaining channels the same way."""
+    channels, depth = weights.shape
+    whole = channels - channels % block
+    blocks = weights[:whole].reshape(-1, block, depth).transpose(0, 2, 1)
+    return np.concatenate([blocks.ravel(), weights[whole:].T.ravel()])
+
+
+def unroll_factor(length: int, limit: int) -> int:
+    """The largest divisor of `length` that is at most `limit`."""
+    return max(divisor for divisor in range(1, limit + 1) if length % divisor == 0)
+
+
+# Constraints
+
+
+def weights_are_constant_int8(graph: Graph, op: Op) -> bool:
+    """Weights are a constant int8 tensor with zero point 0."""
+    weights = graph[op.input(1)]
+    return (
+        weights.is_constant
+        and weights.dtype == "int8"
+        and weights.quantization is not None
+        and not any(weights.quantization.zero_points)
+        and all(scale >= 0 and np.isfinite(scale) for scale in weights.quantization.scales)
+    )
+
+
+def bias_is_constant_int32(graph: Graph, op: Op) -> bool:
+    """The bias, where there is one, is a constant int32 tensor with one value per output channel."""
+    tensor = op.optional_input(2)
+    if tensor is None:
+        return True
+    bias, output = graph[tensor], graph[op.outputs[0]]
+    return bias.is_constant and bias.dtype == "int32" and bias.elements == output.shape[-1]
+
+
+def activation_is_known(graph: Graph, op: Op) -> bool:
+    """The fused activation is NONE, RELU, RELU6 or RELU_N1_TO_1."""
+    return op.options.get("fused_activation_function", "NONE") in ACTIVATIONS

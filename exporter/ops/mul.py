@@ -1,0 +1,60 @@
+"""MUL: left * right, with broadcasting and a fused activation.
+
+Source: `Prepare` in tensorflow/lite/kernels/mul.cc, which multiplies and divides the scales in
+float32; `MulElementwise` in tensorflow/lite/kernels/internal/reference/integer_ops/mul.h.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exporter.graph.ir import Graph, Op
+from exporter.ops.arithmetic import (
+    INT8_MAX,
+    INT8_MIN,
+    INT32_MAX,
+    Multiplier,
+    quantize_multiplier,
+    requantize,
+)
+from exporter.ops.base import Lowering
+from exporter.ops.candidate import Param
+from exporter.ops.elementwise import ElementwiseOperator, Int64Array
+
+
+def products_fit(graph: Graph, op: Op) -> bool:
+    """The product of the input scales is at most about 2^15 output scales: no int32 overflows."""
+    zero_points = [graph[op.input(side)].zero_point for side in (0, 1)]
+    largest = [max(zero - INT8_MIN, INT8_MAX - zero) for zero in zero_points]
+    return largest[0] * largest[1] << max(_multiplier(graph, op).shift, 0) <= INT32_MAX
+
+
+class Mul(ElementwiseOperator):
+    kind = "MUL"
+    constraints = (*ElementwiseOperator.constraints, products_fit)
+
+    def evaluate(self, graph: Graph, op: Op, left: Int64Array, right: Int64Array) -> Int64Array:
+        zero_points = [graph[op.input(side)].zero_point for side in (0, 1)]
+        products = (left - zero_points[0]) * (right - zero_points[1])
+        return requantize(products, _multiplier(graph, op)) + graph[op.outputs[0]].zero_point
+
+    def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
+        multiplier = _multiplier(context.graph, context.op)
+        literals: dict[str, Param] = {
+            "left_zero_point": context.input(0).zero_point,
+            "right_zero_point": context.input(1).zero_point,
+            "requantize": "right" if multiplier.shift < 0 else "any",
+            "multiplier": multiplier.mantissa,
+            "shift": -multiplier.shift,
+        }
+        return "generic/mul", literals, 20
+
+
+def _multiplier(graph: Graph, op: Op) -> Multiplier:
+    left, right, output = (
+        np.float32(graph[t].scale) for t in (op.input(0), op.input(1), op.outputs[0])
+    )
+    return quantize_multiplier(float(left * right / output))
+
+
+OPERATOR = Mul()

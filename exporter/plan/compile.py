@@ -1,0 +1,44 @@
+"""The front half of the pipeline: a flatbuffer becomes a proven program."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from exporter import ops, passes
+from exporter.graph import tflite_reader
+from exporter.graph.ir import Graph
+from exporter.graph.verify import verify
+from exporter.ops.base import Target
+from exporter.plan.check import check
+from exporter.plan.planner import plan
+from exporter.plan.program import Program
+
+
+@dataclass(frozen=True, eq=False)
+class Compilation:
+    """A model, the graph after all passes, and the program made of it."""
+
+    model: bytes
+    graph: Graph
+    program: Program
+
+
+def compile_model(path: Path, target: Target) -> Compilation:
+    """Read, rewrite, check, plan and prove the model at `path`.
+
+    Raises:
+        BadInput: the file is no TFLite flatbuffer, or not one that can be compiled.
+        InternalError: a stage produced what the next one's verifier rejects.
+    """
+    graph, model = read_model(path)
+    graph = passes.run(graph)
+    graph = ops.check(graph)
+    program = plan(graph, target)
+    return Compilation(model, graph, check(program, graph))
+
+
+def read_model(path: Path) -> tuple[Graph, bytes]:
+    """The verified graph in the flatbuffer at `path`, and the file's bytes."""
+    graph, model = tflite_reader.read_file(path)
+    return verify(graph, after="reading"), model

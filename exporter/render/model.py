@@ -1,0 +1,72 @@
+"""Prints a `Program`: the C of the model, and its description for the link application."""
+
+from __future__ import annotations
+
+from exporter.graph.ir import Tensor
+from exporter.plan.program import Program, Step
+from exporter.render.c_format import c_identifier
+from exporter.render.environment import register, render, template_folder
+
+GUARD_BYTES = 32
+"""Canary bytes on either side of the arena in a firmware that serves the link."""
+
+
+def layer_name(step: Step) -> str:
+    """The stem of a layer's C function, numbered as in the flatbuffer: `layer_3_conv_2d`."""
+    return f"layer_{step.op_index}_{c_identifier(step.kind)}"
+
+
+def quantization_text(tensor: Tensor) -> str:
+    """Scale and zero point of a tensor as a title states them."""
+    quantization = tensor.quantization
+    if quantization is None:
+        return ""
+    if quantization.per_tensor:
+        return f", scale {quantization.scale:.6g}, zero point {quantization.zero_point}"
+    low, high = min(quantization.scales), max(quantization.scales)
+    return f", scale {low:.6g} to {high:.6g} along axis {quantization.axis}"
+
+
+def stays_inside(step: Step) -> bool:
+    """Whether no window of a row kernel leaves the image, so that no row pointer needs a check."""
+    window = step.candidate.window
+    assert window is not None
+    bottom = (step.output.rows - 1) * window.stride - window.before + window.extent
+    return window.before == 0 and bottom <= step.inputs[0].rows
+
+
+register(layer_name, quantization_text, stays_inside)
+
+
+def render_model(program: Program, *, prefix: str = "model", guard_bytes: int = 0) -> dict[str, str]:
+    """The text of each C file of the model, by path relative to the project."""
+    kernels = {
+        function.name: render(f"kernels/{function.kernel}.c.j2", function=function)
+        for function in program.functions
+    }
+    context = {
+        "program": program,
+        "prefix": prefix,
+        "upper": prefix.upper(),
+        "kernels": kernels,
+        "guard_bytes": guard_bytes,
+    }
+    suffixes = (".h", ".c", "_layers.h", "_weights.h", "_weights.c")
+    files = {
+        f"model/{prefix}{suffix}": render(f"model/model{suffix}.j2", **context)
+        for suffix in suffixes
+    }
+    arithmetic = template_folder() / "model" / "nano_arithmetic.h"
+    return files | {"model/nano_arithmetic.h": arithmetic.read_text(encoding="utf-8")}
+
+
+def render_description(program: Program, *, prefix: str, board: str, build_id: str) -> str:
+    """The C file that describes the model to the link application. `build_id`: 64 hex digits."""
+    return render(
+        "model/model_description.c.j2",
+        program=program,
+        prefix=prefix,
+        upper=prefix.upper(),
+        board=board,
+        build_id=build_id,
+    )

@@ -1,0 +1,130 @@
+"""Renders everything of a firmware project but the model: build files, platform, run time, app."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from exporter.board import Board
+from exporter.build.toolchain import toolchain_for
+from exporter.errors import BadInput, InternalError
+from exporter.render.environment import render, template_folder
+
+# Every application needs these of `runtime`; the link application needs all of it.
+CORE_RUNTIME = ("platform.h",)
+FREESTANDING_RUNTIME = ("memory.c", "libc/string.h", "linker_symbols.h", "receive_ring.h")
+LINK_APPS = ("hil",)
+
+TEMPLATE_SUFFIX = ".j2"
+
+
+def app_names() -> tuple[str, ...]:
+    """The applications that a project can be rendered with."""
+    folder = template_folder() / "apps"
+    return tuple(sorted(path.name for path in folder.iterdir() if any(path.glob("*.c"))))
+
+
+def render_platform(
+    board: Board,
+    *,
+    app: str | Mapping[str, str],
+    toolchain: str,
+    optimize: str,
+    model_sources: Sequence[str],
+    prefix: str = "model",
+    definitions: Sequence[str] = (),
+) -> dict[str, str]:
+    """The text of each file, by path relative to the project.
+
+    `app` names a folder of `firmware_templates/apps`, or is the application itself: its files by
+    name. `model_sources` are the C files of the model, relative to the project, rendered elsewhere;
+    where there are none there is no footprint either. `prefix` is that of the model's functions,
+    `definitions` are further preprocessor definitions for the firmware.
+
+    Raises BadInput for an unknown app, toolchain or optimisation.
+    """
+    files: dict[str, str] = {}
+    context: dict[str, Any] = {
+        "board": board,
+        "toolchain": toolchain_for(board, toolchain, optimize),
+        "regions": list(_linker_regions(board)),
+        "prefix": prefix,
+        "definitions": (f"NANO_LINK_PAYLOAD_BYTES={board.link_chunk_bytes}u", *definitions),
+    }
+    for name in _runtime_files(board, app):
+        files[f"runtime/{name}"] = _text(f"runtime/{name}", context)
+    for source, name in _platform_files(board):
+        files[f"platform/{name}"] = _text(source, context)
+    files |= {f"app/{name}": text for name, text in _app_files(app, context).items()}
+    sources = {
+        f"{folder}_sources": [path for path in sorted(files) if _is_source(path, folder)]
+        for folder in ("runtime", "platform", "app")
+    }
+    context |= sources | {"model_sources": list(model_sources)}
+    for name in ("CMakeLists.txt", "toolchain.cmake"):
+        files[name] = render(f"project/{name}{TEMPLATE_SUFFIX}", **context)
+    if model_sources:
+        for name in ("footprint.c", "footprint.ld"):
+            files[f"footprint/{name}"] = render(f"project/{name}{TEMPLATE_SUFFIX}", **context)
+    return dict(sorted(files.items()))
+
+
+def _is_source(path: str, folder: str) -> bool:
+    return path.startswith(f"{folder}/") and path.endswith(".c") and path != "runtime/memory.c"
+
+
+def _linker_regions(board: Board) -> Iterator[dict[str, object]]:
+    """The board's memory with the names of the linker script: FLASH, RAM, then FLASH2, RAM2 ..."""
+    seen: dict[str, int] = {}
+    for region in board.memory:
+        seen[region.kind] = seen.get(region.kind, 0) + 1
+        number = "" if seen[region.kind] == 1 else str(seen[region.kind])
+        yield region.model_dump() | {"linker_name": f"{region.kind.upper()}{number}"}
+
+
+def _runtime_files(board: Board, app: str | Mapping[str, str]) -> list[str]:
+    folder = template_folder() / "runtime"
+    names = set(CORE_RUNTIME)
+    if app in LINK_APPS:
+        names |= {path.relative_to(folder).as_posix() for path in _files(folder)}
+    if board.freestanding:
+        return sorted(names | set(FREESTANDING_RUNTIME))
+    return sorted(names - set(FREESTANDING_RUNTIME) | {"memory.c"})
+
+
+def _platform_files(board: Board) -> Iterator[tuple[str, str]]:
+    """Template path and name of each file of the platform, of its drivers only the board's."""
+    folder = template_folder() / "platform" / board.platform
+    if not folder.is_dir():
+        raise InternalError("the board names a platform that does not exist", value=board.platform)
+    for path in _files(folder):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith("drivers/"):
+            yield f"platform/{board.platform}/{name}", name.removesuffix(TEMPLATE_SUFFIX)
+    if board.uart is not None:
+        driver = f"{board.uart.driver}.c"
+        yield f"platform/{board.platform}/drivers/{driver}", driver
+
+
+def _app_files(app: str | Mapping[str, str], context: Mapping[str, Any]) -> dict[str, str]:
+    if not isinstance(app, str):
+        return dict(app)
+    if app not in app_names():
+        raise BadInput("unknown application", value=app, allowed=app_names())
+    folder = template_folder() / "apps" / app
+    names = [path.relative_to(folder).as_posix() for path in _files(folder)]
+    return {
+        name.removesuffix(TEMPLATE_SUFFIX): _text(f"apps/{app}/{name}", context) for name in names
+    }
+
+
+def _text(source: str, context: Mapping[str, Any]) -> str:
+    """A template with this context, or a file as it is."""
+    if source.endswith(TEMPLATE_SUFFIX):
+        return render(source, **context)
+    return (template_folder() / source).read_text(encoding="utf-8")
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file())

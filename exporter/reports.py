@@ -1,0 +1,240 @@
+"""The results of the commands, for people and as documents."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from exporter import ops, passes
+from exporter.board import Board
+from exporter.build.compile import Firmware
+from exporter.build.firmware import ModelFirmware, Settings, compile_for, target_for
+from exporter.build.size import ImageSize
+from exporter.console import Output, cell
+from exporter.errors import BadInput
+from exporter.graph.dump import dump as dump_graph
+from exporter.graph.ir import short_name
+from exporter.hil import bench, verify
+from exporter.ops.base import Target
+from exporter.plan.compile import compile_model, read_model
+from exporter.plan.dump import dump as dump_program
+from exporter.plan.dump import layer_figures
+from exporter.render.project import Project
+
+if TYPE_CHECKING:
+    from exporter.convert import ConvertReport
+    from exporter.pipeline import Accuracies, Deployment, DeployRequest
+
+
+def show_conversion(output: Output, report: ConvertReport) -> None:
+    for warning in report.warnings:
+        output.text(f"warning: {warning}")
+    output.text(f"{report.output}: {report.bytes:,} bytes, int8 throughout, from {report.source}")
+    output.text(f"  calibrated with {report.samples} of {report.samples_given} samples")
+    for name, tensors in (("input", report.inputs), ("output", report.outputs)):
+        for t in tensors:
+            output.text(f"  {name} '{t.name}' {list(t.shape)}: scale {t.scale:.6g}, zero point {t.zero_point}")
+    output.document(report.as_dict())
+
+
+def show_graph(output: Output, model: Path) -> None:
+    """The operators of a model as they are in the file, and whether each can be compiled."""
+    graph, data = read_model(model)
+    rows = [
+        (op.index, op.kind, short_name(graph.op_name(op)), str(list(graph[op.outputs[0]].shape)), _macs(graph, op))
+        for op in graph.ops
+    ]
+    output.table(f"{graph.name}: {len(data):,} bytes", ("layer", "operator", "name", "output", "MACs"), rows)
+    ops.check(passes.run(graph))
+    output.text("every operator can be compiled; add --board BOARD to see the plan")
+    output.document(
+        {
+            "model": graph.name,
+            "model_sha256": graph.sha256,
+            "bytes": len(data),
+            "layers": [dict(zip(("index", "op", "name", "shape", "macs"), row, strict=True)) for row in rows],
+        }
+    )
+
+
+def _macs(graph: Any, op: Any) -> int:
+    known = ops.operators().get(op.kind)
+    return known.macs(graph, op) if known else 0
+
+
+def show_dump(output: Output, model: Path, after: str, board: Board | None, settings: Settings) -> None:
+    """The graph after a pass, or the program: text that diffs."""
+    stages = ("read", *passes.names(), "plan")
+    if after not in stages:
+        raise BadInput("unknown pass", value=after, allowed=stages, next_step="choose one of them")
+    if after == "plan":
+        target = target_for(board, settings) if board else None
+        text = dump_program(compile_model(model, target or Target()).program)
+    else:
+        graph, _ = read_model(model)
+        text = dump_graph(graph if after == "read" else passes.run(graph, until=after))
+    if output.as_json:
+        output.document({"after": after, "dump": text})
+    else:
+        output.text(text.rstrip("\n"))
+
+
+def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> None:
+    """What the model will take on a board, before anything is built."""
+    program = compile_for(model, board, settings).program
+    figures = layer_figures(program)
+    rows = [
+        (f.index, f.op, short_name(f.name), str(list(f.output_shape)), f.kernel, f.macs, f.weights_bytes, f.arena_bytes)
+        for f in figures
+    ]
+    columns = ("layer", "operator", "name", "output", "kernel", "MACs", "weights B", "live B")
+    output.table(f"{program.name} on {board.name}", columns, rows)
+    peak = program.peak_step
+    output.text(f"arena    {program.arena_bytes:,} bytes, peak in layer {peak.op_index} {peak.kind}")
+    output.text(f"weights  {program.weights_bytes:,} bytes of {board.flash_bytes:,} bytes of flash")
+    output.text(f"MACs     {program.macs:,}")
+    output.document(
+        {
+            "model": program.name,
+            "model_sha256": program.model_sha256,
+            "board": board.name,
+            "dialect": program.dialect,
+            "optimize": program.optimize,
+            "arena_bytes": program.arena_bytes,
+            "weights_bytes": program.weights_bytes,
+            "macs": program.macs,
+            "peak_layer": peak.op_index,
+            "layers": [asdict(f) for f in figures],
+        }
+    )
+
+
+def show_project(output: Output, project: Project, folder: Path) -> None:
+    manifest = project.manifest
+    output.text(f"{folder}: {len(project.files)} files, model {manifest['model']} for {manifest['board']}")
+    output.text(f"  build id  {project.build_id[:16]}")
+    output.text(f"  arena     {manifest['arena_bytes']:,} bytes")
+    output.text(f"  weights   {manifest['weights_bytes']:,} bytes")
+    output.text(f"next: nanoexport build {folder}")
+    output.document({"folder": str(folder), **manifest})
+
+
+def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) -> None:
+    paths = [path for path in (built.elf, built.bin, built.hex) if path is not None]
+    for path in paths:
+        output.text(f"{path}: {path.stat().st_size:,} bytes")
+    output.text(f"  flash {image.image_bytes:,} of {board.flash_bytes:,} bytes")
+    output.text(f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes, stack of {board.stack_bytes:,} included")
+    output.text(f"next: nanoexport flash {built.project}")
+    output.document(
+        {
+            "board": board.name,
+            "build_id": built.manifest["build_id"],
+            "files": [str(path) for path in paths],
+            "image_bytes": image.image_bytes,
+            "ram_bytes": image.ram_bytes,
+        }
+    )
+
+
+def show_verification(output: Output, firmware: ModelFirmware, result: verify.Verification) -> None:
+    document = verify.as_dict(firmware, result)
+    verdict = "bit-exact" if result.bit_exact else "DIFFERENT"
+    output.text(
+        f"{firmware.program.name} on {firmware.board.name}: {verdict}, "
+        f"{result.vectors - len(result.mismatches)} of {result.vectors} vectors equal "
+        f"in the dialect {firmware.settings.dialect}"
+    )
+    for mismatch in result.mismatches[:5]:
+        output.text(f"  {mismatch.describe()}")
+    output.table("", ("bytes", "predicted", "measured"), _prediction_rows(firmware, result))
+    output.document(document)
+
+
+def _prediction_rows(
+    firmware: ModelFirmware, result: verify.Verification
+) -> list[tuple[str, int | None, int | None]]:
+    memory = result.memory
+    return [
+        ("arena", firmware.program.arena_bytes, memory.arena_bytes if memory else None),
+        ("image", firmware.image.image_bytes, memory.image_bytes if memory else None),
+        ("stack of one inference", None, result.stack_bytes),
+    ]
+
+
+def show_benchmark(output: Output, firmware: ModelFirmware, result: bench.Benchmark) -> None:
+    total = result.instructions
+    rows = [
+        (c.index, c.op, short_name(c.name), c.macs, c.instructions, _ratio(c.instructions, c.macs), _share(c.instructions, total))
+        for c in result.layers
+    ]
+    columns = ("layer", "operator", "name", "MACs", "instructions", "per MAC", "share %")
+    title = f"{firmware.program.name} on {firmware.board.name}, {firmware.settings.toolchain}, {firmware.settings.optimize}"
+    output.table(title, columns, rows)
+    for line in _cost_lines(firmware, result):
+        output.text(line)
+    output.document(bench.as_dict(firmware, result))
+
+
+def _cost_lines(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
+    footprint = firmware.footprint
+    counted = result.instructions is not None
+    return [
+        f"instructions  {cell(result.instructions)}"
+        + ("" if counted else f" ({firmware.board.name} cannot count them)"),
+        f"flash         {footprint.flash_bytes:,} bytes: code {footprint.code_bytes:,}, weights {footprint.weights_bytes:,}",
+        f"RAM           arena {firmware.program.arena_bytes:,}, static {footprint.static_ram_bytes:,}, stack {result.stack_bytes:,} bytes",
+    ]
+
+
+def _ratio(instructions: int | None, macs: int) -> float | None:
+    return None if instructions is None or macs == 0 else instructions / macs
+
+
+def _share(instructions: int | None, total: int | None) -> float | None:
+    return None if instructions is None or not total else 100 * instructions / total
+
+
+def show_deployment(output: Output, request: DeployRequest, deployment: Deployment) -> None:
+    firmware, result = deployment.firmware, deployment.verification
+    if deployment.conversion is not None:
+        for warning in deployment.conversion.warnings:
+            output.text(f"warning: {warning}")
+        output.text(f"converted     {deployment.conversion.output}, {deployment.conversion.bytes:,} bytes, int8 throughout")
+    output.text(f"board         {firmware.board.name} ({firmware.board.mcu}), {firmware.firmware.manifest['compiler']}")
+    output.text(
+        f"bit-exact     {cell(result.bit_exact)}: {result.vectors} inferences on the board "
+        f"equal the host reference, dialect {firmware.settings.dialect}"
+    )
+    if deployment.accuracies is not None:
+        _show_accuracies(output, deployment.accuracies)
+    for line in _cost_lines(firmware, deployment.benchmark):
+        output.text(line)
+    output.table("", ("bytes", "predicted", "measured"), _prediction_rows(firmware, result))
+    document = verify.as_dict(firmware, result) | {
+        "conversion": deployment.conversion.as_dict() if deployment.conversion else None,
+        "benchmark": bench.as_dict(firmware, deployment.benchmark),
+        "accuracy": asdict(deployment.accuracies) if deployment.accuracies else None,
+    }
+    output.document(document)
+
+
+def _show_accuracies(output: Output, accuracies: Accuracies) -> None:
+    for name, value in (
+        ("float model", accuracies.float_model),
+        ("int8, host", accuracies.int8_host),
+        ("int8, board", accuracies.int8_board),
+    ):
+        if value is not None:
+            output.text(f"{name:<13} {100 * value:.2f} % right of {accuracies.samples} test samples")
+
+
+def show_boards(output: Output, boards: Sequence[Board]) -> None:
+    rows = [
+        (b.name, b.mcu, b.core, b.flash_bytes, b.ram_bytes, b.flasher, b.evidence) for b in boards
+    ]
+    names = ("name", "mcu", "core", "flash_bytes", "ram_bytes", "flasher", "evidence")
+    output.table("", names, rows)
+    output.document({"boards": [dict(zip(names, row, strict=True)) for row in rows]})

@@ -1,0 +1,43 @@
+/* Core registers of Armv7-M and Armv8-M: the few that this platform uses.
+ *
+ * Sections are those of the Armv7-M Architecture Reference Manual (DDI 0403E); Armv8-M (DDI 0553)
+ * keeps the addresses. */
+#ifndef NANO_CORTEX_M_REGISTERS_H
+#define NANO_CORTEX_M_REGISTERS_H
+
+#include <stdint.h>
+
+#define REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+
+/* SysTick, B3.3. */
+#define SYST_CSR REGISTER(0xE000E010u)
+#define SYST_CSR_ENABLE (1u << 0)
+#define SYST_CSR_TICKINT (1u << 1)
+#define SYST_CSR_CLKSOURCE (1u << 2) /* the processor clock */
+#define SYST_RVR REGISTER(0xE000E014u)
+#define SYST_CVR REGISTER(0xE000E018u)
+#define SYST_MAX 0x00FFFFFFu
+
+/* NVIC, B3.4. */
+#define NVIC_ISER(n) REGISTER(0xE000E100u + 4u * (n))
+
+/* System control block, B3.2. */
+#define SCB_ICSR REGISTER(0xE000ED04u)
+#define SCB_ICSR_PENDSTSET (1u << 26)
+#define SCB_VTOR REGISTER(0xE000ED08u)
+#define SCB_AIRCR REGISTER(0xE000ED0Cu)
+#define SCB_AIRCR_RESET 0x05FA0004u /* VECTKEY, SYSRESETREQ */
+#define SCB_CCR REGISTER(0xE000ED14u)
+#define SCB_CCR_UNALIGN_TRP (1u << 3)
+#define SCB_CCR_DIV_0_TRP (1u << 4)
+#define SCB_SHCSR REGISTER(0xE000ED24u)
+#define SCB_SHCSR_FAULTS (7u << 16) /* MemManage, BusFault and UsageFault have handlers */
+#define SCB_CFSR REGISTER(0xE000ED28u)
+#define SCB_CFSR_MMARVALID (1u << 7)
+#define SCB_CFSR_BFARVALID (1u << 15)
+#define SCB_MMFAR REGISTER(0xE000ED34u)
+#define SCB_BFAR REGISTER(0xE000ED38u)
+#define SCB_CPACR REGISTER(0xE000ED88u)
+#define SCB_CPACR_CP10_CP11 (0xFu << 20) /* FPU, and MVE on Armv8.1-M (DDI 0553, D1.2.20) */
+
+#endif

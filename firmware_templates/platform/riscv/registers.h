@@ -1,0 +1,34 @@
+/* Control and status registers, and the interrupt controller: the few that this platform uses.
+ *
+ * Numbers in comments are sections of the RISC-V Instruction Set Manual, Volume II (20211203). */
+#ifndef NANO_RISCV_REGISTERS_H
+#define NANO_RISCV_REGISTERS_H
+
+#include <stdint.h>
+
+#include "board.h"
+
+#define REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
+#define REGISTER8(address) (*(volatile uint8_t *)(uintptr_t)(address))
+
+#define CSR_READ(name)                                        \
+    ({                                                        \
+        uint32_t csr_value_;                                  \
+        __asm__ volatile("csrr %0, " #name : "=r"(csr_value_)); \
+        csr_value_;                                           \
+    })
+#define CSR_WRITE(name, value) __asm__ volatile("csrw " #name ", %0" ::"r"(value) : "memory")
+
+#define MSTATUS_MIE 8         /* 3.1.6, an immediate of csrsi and csrci */
+#define MIE_MEIE (1u << 11)   /* 3.1.9, external interrupts */
+#define MCAUSE_EXTERNAL 0x8000000Bu /* 3.1.15 */
+#define PMPCFG_NAPOT (3u << 3)      /* 3.7.1 */
+#define PMPCFG_LOCKED (1u << 7)     /* binds machine mode too */
+
+/* RISC-V PLIC Specification 1.0.0: memory map, context 0 is machine mode of hart 0. */
+#define PLIC_PRIORITY(irq) REGISTER(BOARD_PLIC_BASE + 4u * (irq))
+#define PLIC_ENABLE(irq) REGISTER(BOARD_PLIC_BASE + 0x2000u + 4u * ((irq) / 32u))
+#define PLIC_THRESHOLD REGISTER(BOARD_PLIC_BASE + 0x200000u)
+#define PLIC_CLAIM REGISTER(BOARD_PLIC_BASE + 0x200004u)
+
+#endif

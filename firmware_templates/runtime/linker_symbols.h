@@ -1,0 +1,15 @@
+/* The addresses that the linker script of the board defines. Only their addresses mean something. */
+#ifndef NANO_LINKER_SYMBOLS_H
+#define NANO_LINKER_SYMBOLS_H
+
+#include <stdint.h>
+
+extern uint32_t linker_image_start[], linker_image_end[]; /* the loaded image, where it is stored */
+extern uint32_t linker_data_load[];                       /* initial values of .data, in flash */
+extern uint32_t linker_data_start[], linker_data_end[];
+extern uint32_t linker_bss_start[], linker_bss_end[];
+extern uint32_t linker_stack_bottom[], linker_stack_top[];
+extern uint32_t linker_stack_guard[]; /* where the platform protects the end of the stack itself */
+extern uint32_t linker_ram_start[], linker_ram_end[];
+
+#endif

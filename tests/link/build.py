@@ -1,0 +1,43 @@
+"""Compiles the C side of the link for the tests: with the host's compiler, around the fake model."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).parent
+TEMPLATES = HERE.parent.parent / "firmware_templates"
+RUNTIME = sorted(
+    path
+    for pattern in ("crc32.c", "frames.c", "link*.c")
+    for path in (TEMPLATES / "runtime").glob(pattern)
+)
+HOST_PLATFORM = sorted((TEMPLATES / "platform" / "host").glob("*.c"))
+HIL = [
+    *RUNTIME,
+    TEMPLATES / "apps" / "hil" / "main.c",
+    *HOST_PLATFORM,
+    HERE / "fake_model.c",
+]
+STUB = [*RUNTIME, HERE / "stub_platform.c", HERE / "fake_model.c"]
+WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
+SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+
+
+def compile_c(output: Path, sources: list[Path], *flags: str, compiler: str = "gcc") -> Path:
+    """Compile and link C99 `sources` into `output`, warnings being errors."""
+    argv = [
+        compiler,
+        "-std=c99",
+        "-O1",
+        *WARNINGS,
+        f"-I{TEMPLATES / 'runtime'}",
+        f"-I{TEMPLATES / 'platform' / 'host'}",
+        *flags,
+        "-o",
+        str(output),
+        *map(str, sources),
+    ]
+    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    return output

@@ -1,0 +1,241 @@
+"""Requests over links that lose, damage and repeat bytes, against the C device in memory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from exporter.errors import LinkFailed
+from exporter.link import Device, DeviceRestarted, ExpectedIdentity, Timing, require_identity
+from exporter.link import frames
+from exporter.link.messages import Command, Kind, Message, Status
+from exporter.link.session import NoAnswer, RequestRefused, Session
+from tests.link.devices import BOOT_NONCE, FaultyTransport, SilentTransport, StubTransport
+
+HASTY = Timing(
+    bytes_per_second=1e6,
+    retry_seconds=0.002,
+    longest_retry_seconds=0.002,
+    transfer_seconds=5.0,
+    handshake_seconds=5.0,
+    hello_seconds=0.002,
+)
+
+
+class Spoiling(StubTransport):
+    """The device in memory, with the bytes of each write or read replaced when a test wants."""
+
+    on_write: Callable[[bytes], bytes] = staticmethod(lambda data: data)
+    on_read: Callable[[bytes], bytes] = staticmethod(lambda data: data)
+
+    def write(self, data: bytes) -> None:
+        """See Transport."""
+        super().write(self.on_write(data))
+
+    def read(self, max_bytes: int, timeout_seconds: float) -> bytes:
+        """See Transport."""
+        return self.on_read(super().read(max_bytes, timeout_seconds))
+
+
+@pytest.fixture
+def spoiling(stub: StubTransport) -> Spoiling:
+    """A Spoiling transport on the freshly booted device."""
+    return Spoiling(stub._library)
+
+
+def once(replacement: bytes) -> Callable[[bytes], bytes]:
+    """Replaces what passes first by `replacement`; nothing after it."""
+    used: list[bytes] = []
+
+    def replace(data: bytes) -> bytes:
+        if used or not data:
+            return data
+        used.append(data)
+        return replacement
+
+    return replace
+
+
+def runs(device: Device) -> int:
+    """How often the model has run since boot, as the last run stored it."""
+    return int(device.read_output(1)[0, 0])
+
+
+def test_lost_request_is_sent_again(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    spoiling.on_write = once(b"")
+    device.invoke()
+    assert device.repeated_requests == 1 and runs(device) == 1
+
+
+def test_lost_reply_does_not_run_the_model_twice(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    spoiling.on_read = once(b"")
+    result = device.invoke()
+    assert device.repeated_requests == 1 and runs(device) == 1
+    assert result.stack_bytes == 684
+
+
+def test_damaged_reply_is_asked_for_again(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    spoiling.on_read = once(b"\x00\x05garbage\x00")
+    device.invoke()
+    assert device.repeated_requests == 1 and runs(device) == 1
+
+
+def test_repeated_request_runs_once(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    spoiling.on_write = lambda data: data * 3
+    device.invoke()
+    device.invoke()
+    assert runs(device) == 2
+
+
+def test_a_late_copy_of_an_old_request_runs_nothing(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    sent: list[bytes] = []
+    spoiling.on_write = lambda data: sent.append(data) or data  # type: ignore[func-returns-value]
+    device.invoke()
+    assert runs(device) == 1
+    StubTransport.write(spoiling, sent[0])
+    device.poison(0)
+    device.invoke()
+    assert runs(device) == 2
+
+
+def test_a_second_session_goes_on_where_the_first_ended(stub: StubTransport) -> None:
+    for expected in (1, 2, 3):
+        device = Device(stub, timing=HASTY)
+        device.invoke()
+        assert runs(device) == expected
+
+
+def test_stale_bytes_before_the_handshake_are_skipped(stub: StubTransport) -> None:
+    old = Message(Kind.REQUEST, Command.INVOKE, 0, 1, BOOT_NONCE)
+    stub.write(b"\xff\x01noise" + frames.encode(old.encode()) + b"\x07half")
+    device = Device(stub, timing=HASTY)
+    assert runs(device) == 1
+
+
+def test_sequence_numbers_wrap(stub: StubTransport) -> None:
+    device = Device(stub, timing=HASTY)
+    device._session._sequence = 0x7FF0
+    for _ in range(2):
+        device.poison()
+        device._session._sequence = (device._session._sequence + 0x7FF8) & 0xFFFF
+    for _ in range(40):
+        device.invoke()
+    assert runs(device) == 40
+
+
+@pytest.mark.parametrize("error_rate", [1e-3, 1e-2])
+@pytest.mark.parametrize("seed", range(4))
+def test_a_bad_link_loses_nothing(stub: StubTransport, seed: int, error_rate: float) -> None:
+    device = Device(FaultyTransport(stub, seed, error_rate), timing=HASTY)
+    rng = np.random.default_rng(seed)
+    large = rng.integers(-128, 128, (1, 3000), np.int8)
+    device.write_input(1, large)
+    assert np.array_equal(device.read_input(1), large)
+    for expected in range(1, 21):
+        image = rng.integers(-128, 100, (1, 8), np.int8)
+        device.write_input(0, image)
+        device.invoke()
+        pairs = image.reshape(4, 2).astype(np.int32).sum(1).astype(np.int8)
+        assert np.array_equal(device.read_output(0)[0], pairs)
+        assert runs(device) == expected
+    assert device.repeated_requests > 0
+
+
+def test_a_restart_is_told_with_its_fault_and_the_session_goes_on(stub: StubTransport) -> None:
+    device = Device(stub, timing=HASTY)
+    stub.boot(77)
+    with pytest.raises(DeviceRestarted) as caught:
+        device.invoke()
+    assert caught.value.exit_code == 4
+    assert caught.value.fault is not None and caught.value.fault.pc == 0x1234
+    assert "during INVOKE" in caught.value.what and "pc=0x00001234" in str(caught.value)
+    assert device.take_fault() is None  # it was told
+    device.invoke()
+    assert runs(device) == 1
+
+
+def test_reset_waits_for_the_next_boot(stub: StubTransport) -> None:
+    device = Device(stub, timing=HASTY)
+    device.invoke()
+    device.reset()
+    assert stub.resets == 1
+    assert device.identify().boot_nonce == BOOT_NONCE + 1
+    device.invoke()
+    assert runs(device) == 1
+
+
+def test_reset_whose_reply_is_lost_resets_once(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    spoiling.on_read = once(b"")
+    device.reset()
+    assert spoiling.resets == 1
+    assert device.identify().boot_nonce == BOOT_NONCE + 1
+
+
+def test_silence_ends_at_the_deadline() -> None:
+    silent = SilentTransport()
+    start = time.monotonic()
+    with pytest.raises(NoAnswer) as caught:
+        Device(silent, timing=Timing(handshake_seconds=0.3, hello_seconds=0.05))
+    assert 0.3 <= time.monotonic() - start < 0.6
+    assert "nothing answers on silent" in str(caught.value) and caught.value.exit_code == 4
+    assert silent.closed and silent.written.count(b"\0") >= 6
+
+
+def test_another_program_on_the_port_is_named() -> None:
+    with pytest.raises(NoAnswer, match="login"):
+        Device(SilentTransport(b"login: "), timing=Timing(handshake_seconds=0.2))
+
+
+def test_a_device_that_falls_silent_ends_at_the_deadline(spoiling: Spoiling) -> None:
+    device = Device(spoiling, timing=HASTY)
+    spoiling.on_write = lambda data: b""
+    start = time.monotonic()
+    with pytest.raises(LinkFailed) as caught:
+        device.invoke(deadline_seconds=0.2)
+    assert 0.2 <= time.monotonic() - start < 0.4
+    assert "no reply to INVOKE" in str(caught.value) and "sequence" in str(caught.value)
+
+
+def test_pauses_between_repetitions_grow() -> None:
+    times: list[float] = []
+
+    class Recorder(SilentTransport):
+        def write(self, data: bytes) -> None:
+            times.append(time.monotonic())
+
+    session = Session(Recorder(), Timing(retry_seconds=0.02, bytes_per_second=1e9))
+    with pytest.raises(LinkFailed):
+        session.request(Command.INVOKE, seconds=0.5)
+    pauses = np.diff(times)
+    assert 4 <= len(times) <= 6 and all(pauses[1:] > 1.5 * pauses[:-1])
+
+
+def test_another_protocol_version_is_refused() -> None:
+    reply = Message(Kind.REPLY, Command.HELLO, Status.BAD_VERSION, 0, 5, version=2)
+    with pytest.raises(LinkFailed) as caught:
+        Device(SilentTransport(frames.encode(reply.encode())), timing=HASTY)
+    assert "version 2" in str(caught.value) and "version 1" in str(caught.value)
+
+
+def test_a_refusal_is_an_error_that_names_the_status(stub: StubTransport) -> None:
+    device = Device(stub, timing=HASTY)
+    with pytest.raises(RequestRefused, match="OUT_OF_RANGE"):
+        device._session.request(Command.READ, bytes([9, 0, 0, 0, 0, 0, 1, 0]))
+
+
+@pytest.mark.parametrize("field", ["model_sha256", "build_id", "dialect", "board"])
+def test_a_foreign_device_is_refused(stub: StubTransport, field: str) -> None:
+    identity = Device(stub, timing=HASTY).identity
+    require_identity(identity, ExpectedIdentity(**{field: getattr(identity, field)}))
+    with pytest.raises(LinkFailed) as caught:
+        require_identity(identity, ExpectedIdentity(**{field: "other"}))
+    assert getattr(identity, field) in str(caught.value) and "other" in str(caught.value)

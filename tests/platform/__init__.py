@@ -1,0 +1,1 @@
+"""The platforms, on the boards that run here."""

@@ -1,0 +1,201 @@
+"""Every emulated board: the contract of runtime/platform.h, held by the real image in QEMU."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from elftools.elf.elffile import ELFFile
+
+from exporter.board import Board, load_board
+from exporter.build import Firmware, check_fits, measure_image
+from exporter.flash import Emulator
+from tests.platform.probe import EMULATED, Probe, build_probe, need_tool
+
+pytestmark = [pytest.mark.toolchain, pytest.mark.emulator]
+
+FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD = range(5)
+NOWHERE = 0xD0000000
+
+Builder = Callable[[str], Firmware]
+
+
+@pytest.fixture(scope="module")
+def firmware_of(tmp_path_factory: pytest.TempPathFactory) -> Builder:
+    """The probe of a board, built once."""
+    built: dict[str, Firmware] = {}
+
+    def firmware(name: str) -> Firmware:
+        if name not in built:
+            built[name] = build_probe(load_board(name), tmp_path_factory.mktemp(name))
+        return built[name]
+
+    return firmware
+
+
+@pytest.fixture(params=EMULATED)
+def board(request: pytest.FixtureRequest) -> Board:
+    """Each emulated board."""
+    return load_board(request.param)
+
+
+@pytest.fixture
+def emulator(board: Board, firmware_of: Builder) -> Iterator[Emulator]:
+    """The board, running the probe."""
+    assert board.emulator is not None
+    need_tool(board.emulator.program)
+    with Emulator(board, firmware_of(board.name).elf) as running:
+        yield running
+
+
+@pytest.fixture
+def probe(emulator: Emulator) -> Probe:
+    """The probe on the board."""
+    return Probe.on(emulator)
+
+
+def test_serial_loses_nothing(probe: Probe) -> None:
+    data = random.Random(1).randbytes(65536)
+    assert probe.echo(data) == data
+    weighted = sum(i * byte for i, byte in enumerate(data, start=1)) % 2**32
+    assert probe.sink(data) == weighted
+    assert probe.source(65536) == bytes(i * i % 2**32 % 251 for i in range(65536))
+
+
+def test_ticks_count_instructions(board: Board, probe: Probe) -> None:
+    """One instruction takes 1 ns: a million ticks more are this many instructions, to one tick."""
+    instructions_per_tick = 1_000_000_000 / board.ticks.hz
+    short = probe.ticks_of_spin(1000)
+    long = probe.ticks_of_spin(1000 + round(1_000_000 * instructions_per_tick))
+    tolerance = 0 if board.ticks.source == "minstret" else 1
+    assert abs(long - short - 1_000_000) <= tolerance
+    assert short * instructions_per_tick == pytest.approx(1000, abs=60 + 2 * instructions_per_tick)
+
+
+def test_ticks_repeat(probe: Probe) -> None:
+    """The same work takes the same ticks, to the one tick by which its start may be shifted."""
+    readings = [probe.ticks_of_spin(100_000) for _ in range(10)]
+    assert max(readings) - min(readings) <= 1
+
+
+def test_ticks_hz(board: Board, probe: Probe) -> None:
+    assert probe.ask("H") == (board.ticks.hz,)
+
+
+def test_idle_sleeps(emulator: Emulator, probe: Probe) -> None:
+    """An idle board must leave the processor to others: it waits for an interrupt."""
+    probe.ask("H")
+    before = _processor_seconds(emulator.pid)
+    time.sleep(0.4)
+    assert _processor_seconds(emulator.pid) - before < 0.15
+
+
+def _processor_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def test_no_fault_after_power_up(probe: Probe) -> None:
+    assert probe.take_fault() is None
+
+
+@pytest.mark.parametrize("kind", [FAULT_LOAD, FAULT_MASKED_LOAD])
+def test_bad_load_is_reported_after_the_reset(
+    board: Board, firmware_of: Builder, probe: Probe, kind: int
+) -> None:
+    probe.send("F", kind)
+    probe.wait_for_boot()
+    fault = probe.take_fault()
+    assert fault is not None
+    assert fault["address"] == NOWHERE
+    assert _symbol_at(firmware_of(board.name), fault["pc"]) in ("fault", "main")
+    assert _in_ram(board, fault["sp"])
+    assert probe.take_fault() is None  # cleared by reading
+
+
+def test_bad_jump_is_reported_after_the_reset(
+    board: Board, firmware_of: Builder, probe: Probe
+) -> None:
+    probe.send("F", FAULT_JUMP)
+    probe.wait_for_boot()
+    fault = probe.take_fault()
+    assert fault is not None
+    assert fault["pc"] & ~1 == NOWHERE
+    assert _symbol_at(firmware_of(board.name), fault["lr"]) in ("fault", "main")
+
+
+def test_stack_overflow_is_reported_after_the_reset(board: Board, probe: Probe) -> None:
+    probe.send("F", FAULT_OVERFLOW)
+    probe.wait_for_boot()
+    fault = probe.take_fault()
+    assert fault is not None
+    ram = board.region("ram")
+    assert abs(fault["sp"] - ram.origin) < 512
+    assert probe.echo(b"still here") == b"still here"
+
+
+def test_division_by_zero_is_a_fault_on_arm(board: Board, probe: Probe) -> None:
+    probe.send("F", FAULT_DIVISION)
+    if board.platform == "cortex_m":
+        probe.wait_for_boot()
+        fault = probe.take_fault()
+        assert fault is not None
+        assert fault["status"] == 1 << 25  # CFSR.DIVBYZERO
+    else:
+        assert probe.take_fault() is None  # the RISC-V instruction set defines its result
+
+
+def test_reset_restarts(probe: Probe) -> None:
+    nonces = {probe.ask("N")}
+    for _ in range(4):
+        before = probe.ask("T", 0, words=5)
+        probe.send("X")
+        probe.wait_for_boot()
+        nonces.add(probe.ask("N"))
+        after = probe.ask("T", 0, words=5)
+        assert before != after
+    assert len(nonces) == 5
+    assert probe.ask("N") in nonces  # one boot, one number
+    assert probe.take_fault() is None
+    assert probe.ask("P", 1234) == (617,)  # .data has its initial value again
+
+
+@pytest.mark.parametrize("depth_bytes", [0, 8, 16, 104, 1000, 15008])
+def test_stack_used_is_exact(probe: Probe, depth_bytes: int) -> None:
+    assert probe.ask("S", depth_bytes) == (depth_bytes,)
+
+
+def test_image_bytes(board: Board, firmware_of: Builder, probe: Probe) -> None:
+    """What the device says, what the ELF file says, and how long the binary is: one number."""
+    firmware = firmware_of(board.name)
+    assert firmware.bin is not None
+    size = measure_image(firmware.elf)
+    assert probe.ask("I") == (size.image_bytes,)
+    assert firmware.bin.stat().st_size == size.image_bytes
+    assert board.stack_bytes < size.ram_bytes < board.stack_bytes + 8192
+    check_fits(size, board)
+
+
+def test_unaligned_access_works(probe: Probe) -> None:
+    assert probe.ask("U") == (0x04030201,)
+
+
+def _in_ram(board: Board, address: int) -> bool:
+    ram = board.region("ram")
+    return ram.origin <= address <= ram.origin + ram.bytes
+
+
+def _symbol_at(firmware: Firmware, address: int) -> str:
+    """The function of the ELF file that holds an address."""
+    with firmware.elf.open("rb") as stream:
+        table = ELFFile(stream).get_section_by_name(".symtab")
+        assert table is not None
+        for symbol in table.iter_symbols():
+            start = symbol["st_value"] & ~1
+            inside = start <= address & ~1 <= start + symbol["st_size"]
+            if symbol["st_info"]["type"] == "STT_FUNC" and inside:
+                return str(symbol.name)
+    return ""
