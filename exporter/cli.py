@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -100,7 +99,7 @@ class Main(click.Group):
 @common_options
 @click.pass_context
 def cli(context: click.Context) -> None:
-    """Trained nano models on microcontrollers, proven bit for bit.
+    r"""Trained nano models on microcontrollers, proven bit for bit.
 
     \b
     Exit codes: 0 done, 1 a check failed, 2 bad usage or input, 3 a tool or port is missing,
@@ -121,11 +120,13 @@ def cli(context: click.Context) -> None:
 @cli.command()
 @click.argument("model", type=MODEL)
 @click.option("--data", type=MODEL, required=True, help="Calibration samples, .npz or .npy.")
-@click.option("-o", "--output", "target", type=MODEL, required=True, help="The flatbuffer to write.")
+@click.option(
+    "-o", "--output", "target", type=MODEL, required=True, help="The flatbuffer to write."
+)
 @common_options
 @click.pass_obj
-def convert(output: Output, model: Path, data: Path, target: Path) -> None:
-    """Turn a trained MODEL into a strictly int8 flatbuffer.
+def convert(output: Output, /, model: Path, data: Path, target: Path) -> None:
+    r"""Turn a trained MODEL into a strictly int8 flatbuffer.
 
     \b
     Example:
@@ -146,9 +147,9 @@ def convert(output: Output, model: Path, data: Path, target: Path) -> None:
 @common_options
 @click.pass_obj
 def inspect(
-    output: Output, model: Path, board: str | None, dump_after: str | None, **chosen: Any
+    output: Output, /, model: Path, board: str | None, dump_after: str | None, **chosen: Any
 ) -> None:
-    """Show what MODEL is and, for a board, what it will take: before anything is built.
+    r"""Show what MODEL is and, for a board, what it will take: before anything is built.
 
     \b
     Examples:
@@ -157,7 +158,9 @@ def inspect(
       nanoexport inspect model.tflite --dump-after plan > plan.txt
     """
     if dump_after is not None:
-        reports.show_dump(output, model, dump_after, load_board(board) if board else None, Settings(**chosen))
+        reports.show_dump(
+            output, model, dump_after, load_board(board) if board else None, Settings(**chosen)
+        )
     elif board is None:
         reports.show_graph(output, model)
     else:
@@ -178,9 +181,17 @@ def inspect(
 @common_options
 @click.pass_obj
 def render(
-    output: Output, model: Path, board: str, folder: Path, app: str, prefix: str, force: bool, **chosen: Any
+    output: Output,
+    /,
+    model: Path,
+    board: str,
+    folder: Path,
+    app: str,
+    prefix: str,
+    force: bool,
+    **chosen: Any,
 ) -> None:
-    """Write the firmware project of MODEL for a board: C99 and CMake, made to be read.
+    r"""Write the firmware project of MODEL for a board: C99 and CMake, made to be read.
 
     \b
     Example:
@@ -202,7 +213,7 @@ def render(
 @common_options
 @click.pass_obj
 def build(output: Output, folder: Path) -> None:
-    """Compile the firmware project in FOLDER to ELF, BIN and HEX.
+    r"""Compile the firmware project in FOLDER to ELF, BIN and HEX.
 
     \b
     Example:
@@ -225,7 +236,7 @@ def build(output: Output, folder: Path) -> None:
 @common_options
 @click.pass_obj
 def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> None:
-    """Put the built firmware of FOLDER on its board, start it, and ask it who it is.
+    r"""Put the built firmware of FOLDER on its board, start it, and ask it who it is.
 
     \b
     Examples:
@@ -241,17 +252,21 @@ def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> 
 @click.argument("model", type=MODEL)
 @board_option()
 @port_option
-@click.option("--vectors", type=click.IntRange(1), default=20, show_default=True, help="Input vectors.")
+@click.option(
+    "--vectors", type=click.IntRange(1), default=20, show_default=True, help="Input vectors."
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the vectors.")
-@click.option("--inputs", type=MODEL, help="Your own int8 inputs, .npz: [N, ...] by input name, or x.")
+@click.option(
+    "--inputs", type=MODEL, help="Your own int8 inputs, .npz: [N, ...] by input name, or x."
+)
 @settings_options
 @common_options
 @click.pass_obj
 def verify(
-    output: Output, model: Path, board: str, port: str | None, vectors: int, seed: int,
+    output: Output, /, model: Path, board: str, port: str | None, vectors: int, seed: int,
     inputs: Path | None, **chosen: Any,
 ) -> None:  # fmt: skip
-    """Prove that the board computes what MODEL says, bit for bit.
+    r"""Prove that the board computes what MODEL says, bit for bit.
 
     \b
     Examples:
@@ -282,8 +297,8 @@ def verify(
 @settings_options
 @common_options
 @click.pass_obj
-def bench(output: Output, model: Path, board: str, port: str | None, **chosen: Any) -> None:
-    """Count the instructions of MODEL on a board, layer by layer, and its bytes.
+def bench(output: Output, /, model: Path, board: str, port: str | None, **chosen: Any) -> None:
+    r"""Count the instructions of MODEL on a board, layer by layer, and its bytes.
 
     \b
     Example:
@@ -305,16 +320,20 @@ def bench(output: Output, model: Path, board: str, port: str | None, **chosen: A
 @click.option("--test", "test_set", type=MODEL, help="Labelled test set, .npz with x and y.")
 @board_option()
 @port_option
-@click.option("-o", "--output", "target", type=MODEL, help="The flatbuffer to write. [MODEL.tflite]")
-@click.option("--vectors", type=click.IntRange(1), default=20, show_default=True, help="Synthetic vectors.")
+@click.option(
+    "-o", "--output", "target", type=MODEL, help="The flatbuffer to write. [MODEL.tflite]"
+)
+@click.option(
+    "--vectors", type=click.IntRange(1), default=20, show_default=True, help="Synthetic vectors."
+)
 @settings_options
 @common_options
 @click.pass_obj
 def deploy(
-    output: Output, model: Path, data: Path | None, test_set: Path | None, board: str,
+    output: Output, /, model: Path, data: Path | None, test_set: Path | None, board: str,
     port: str | None, target: Path | None, vectors: int, **chosen: Any,
 ) -> None:  # fmt: skip
-    """All of it: convert, compile, build, flash, verify, measure. With a report.
+    r"""All of it: convert, compile, build, flash, verify, measure. With a report.
 
     \b
     Example:
@@ -343,7 +362,7 @@ def deploy(
 @common_options
 @click.pass_obj
 def monitor(output: Output, board: str | None, port: str | None) -> None:
-    """Show what a device says, with time and origin, until Ctrl-C.
+    r"""Show what a device says, with time and origin, until Ctrl-C.
 
     \b
     Example:
@@ -367,7 +386,7 @@ def monitor(output: Output, board: str | None, port: str | None) -> None:
 @common_options
 @click.pass_obj
 def boards(output: Output) -> None:
-    """List the boards, and what was shown to run on each.
+    r"""List the boards, and what was shown to run on each.
 
     \b
     Example:
@@ -380,7 +399,7 @@ def boards(output: Output) -> None:
 @common_options
 @click.pass_obj
 def doctor(output: Output) -> None:
-    """Look for compilers, emulators and host references, and say how to get what is missing.
+    r"""Look for compilers, emulators and host references, and say how to get what is missing.
 
     \b
     Example:
@@ -392,7 +411,7 @@ def doctor(output: Output) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line and exit; no exception leaves this function."""
+    r"""Run the command line and exit; no exception leaves this function."""
     output = Output()
     sys.exit(run(output, arguments))
 
@@ -402,25 +421,25 @@ def run(output: Output, arguments: Sequence[str] | None = None) -> int:
     try:
         cli.main(arguments, standalone_mode=False, obj=output)
     except NanoexportError as error:
-        output.error(error)
-        return error.exit_code
+        return _report(output, error)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
-        output.error(_usage_error(error))
-        return BadInput.exit_code
+        return _report(output, _usage_error(error))
+    except BrokenPipeError:
+        sys.stderr.close()
     except (KeyboardInterrupt, click.Abort):
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     except Exception as error:  # the last resort: a defect of ours, told without a traceback
-        if output.verbosity:
-            traceback.print_exc()
-        output.error(_defect(error))
-        return 1
+        logging.debug("", exc_info=error)
+        return _report(output, _defect(error))
     return 0
+
+
+def _report(output: Output, error: NanoexportError) -> int:
+    output.error(error)
+    return error.exit_code
 
 
 def _usage_error(error: click.ClickException) -> BadInput:
@@ -433,7 +452,7 @@ def _defect(error: Exception) -> NanoexportError:
     return NanoexportError(
         "nanoexport met a defect of its own",
         value=f"{type(error).__name__}: {error}",
-        next_step="run again with -v and report what it prints",
+        next_step="run again with -vv and report what it prints",
     )
 
 

@@ -10,8 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn
-from rich.progress import TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
 
 from exporter.errors import NanoexportError
@@ -35,8 +42,12 @@ class Output:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for people; numbers are right-aligned and grouped by thousands."""
-        table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
-        numeric = [all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))]
+        table = Table(
+            title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
+        )
+        numeric = [
+            all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))
+        ]
         for column, is_number in zip(columns, numeric, strict=True):
             table.add_column(column, justify="right" if is_number else "left", overflow="fold")
         for row in rows:

@@ -13,8 +13,8 @@ from exporter.console import Output
 from exporter.errors import NanoexportError
 
 PYTHON_PACKAGES = (
-    ("tflite_runtime", "tflite-runtime", "host reference of the dialect tflite", "pip install tflite-runtime==2.14.0"),
-    ("ai_edge_litert", "ai-edge-litert", "host reference of the dialect litert", "pip install 'nanoexport[litert]'"),
+    ("tflite_runtime", "tflite-runtime", "reference, dialect tflite", "pip install tflite-runtime"),
+    ("ai_edge_litert", "ai-edge-litert", "reference, dialect litert", "pip install ai-edge-litert"),
     ("tensorflow", "tensorflow", "convert", "pip install 'nanoexport[convert]'"),
     ("ziglang", "ziglang", "toolchain clang", "pip install 'nanoexport[clang]'"),
 )  # fmt: skip

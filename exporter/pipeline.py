@@ -60,7 +60,7 @@ class DeployRequest:
     model: Path
     board: Board
     flatbuffer: Path
-    settings: Settings = Settings()
+    settings: Settings
     calibration: Path | None = None
     test_set: Path | None = None
     vectors: int = 20
@@ -134,9 +134,7 @@ def _accuracies(
     host = evaluate.scores(verification.expected[-count:])
     return Accuracies(
         samples=count,
-        float_model=None
-        if float_scores is None
-        else evaluate.accuracy(float_scores, test_set.y),
+        float_model=None if float_scores is None else evaluate.accuracy(float_scores, test_set.y),
         int8_host=evaluate.accuracy(host, test_set.y),
         int8_board=evaluate.accuracy(board, test_set.y),
     )

@@ -35,7 +35,10 @@ def show_conversion(output: Output, report: ConvertReport) -> None:
     output.text(f"  calibrated with {report.samples} of {report.samples_given} samples")
     for name, tensors in (("input", report.inputs), ("output", report.outputs)):
         for t in tensors:
-            output.text(f"  {name} '{t.name}' {list(t.shape)}: scale {t.scale:.6g}, zero point {t.zero_point}")
+            output.text(
+                f"  {name} '{t.name}' {list(t.shape)}: "
+                f"scale {t.scale:.6g}, zero point {t.zero_point}"
+            )
     output.document(report.as_dict())
 
 
@@ -43,10 +46,18 @@ def show_graph(output: Output, model: Path) -> None:
     """The operators of a model as they are in the file, and whether each can be compiled."""
     graph, data = read_model(model)
     rows = [
-        (op.index, op.kind, short_name(graph.op_name(op)), str(list(graph[op.outputs[0]].shape)), _macs(graph, op))
+        (
+            op.index,
+            op.kind,
+            short_name(graph.op_name(op)),
+            str(list(graph[op.outputs[0]].shape)),
+            _macs(graph, op),
+        )
         for op in graph.ops
     ]
-    output.table(f"{graph.name}: {len(data):,} bytes", ("layer", "operator", "name", "output", "MACs"), rows)
+    output.table(
+        f"{graph.name}: {len(data):,} bytes", ("layer", "operator", "name", "output", "MACs"), rows
+    )
     ops.check(passes.run(graph))
     output.text("every operator can be compiled; add --board BOARD to see the plan")
     output.document(
@@ -54,7 +65,10 @@ def show_graph(output: Output, model: Path) -> None:
             "model": graph.name,
             "model_sha256": graph.sha256,
             "bytes": len(data),
-            "layers": [dict(zip(("index", "op", "name", "shape", "macs"), row, strict=True)) for row in rows],
+            "layers": [
+                dict(zip(("index", "op", "name", "shape", "macs"), row, strict=True))
+                for row in rows
+            ],
         }
     )
 
@@ -64,7 +78,9 @@ def _macs(graph: Any, op: Any) -> int:
     return known.macs(graph, op) if known else 0
 
 
-def show_dump(output: Output, model: Path, after: str, board: Board | None, settings: Settings) -> None:
+def show_dump(
+    output: Output, model: Path, after: str, board: Board | None, settings: Settings
+) -> None:
     """The graph after a pass, or the program: text that diffs."""
     stages = ("read", *passes.names(), "plan")
     if after not in stages:
@@ -86,13 +102,24 @@ def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> 
     program = compile_for(model, board, settings).program
     figures = layer_figures(program)
     rows = [
-        (f.index, f.op, short_name(f.name), str(list(f.output_shape)), f.kernel, f.macs, f.weights_bytes, f.arena_bytes)
+        (
+            f.index,
+            f.op,
+            short_name(f.name),
+            str(list(f.output_shape)),
+            f.kernel,
+            f.macs,
+            f.weights_bytes,
+            f.arena_bytes,
+        )
         for f in figures
     ]
     columns = ("layer", "operator", "name", "output", "kernel", "MACs", "weights B", "live B")
     output.table(f"{program.name} on {board.name}", columns, rows)
     peak = program.peak_step
-    output.text(f"arena    {program.arena_bytes:,} bytes, peak in layer {peak.op_index} {peak.kind}")
+    output.text(
+        f"arena    {program.arena_bytes:,} bytes, peak in layer {peak.op_index} {peak.kind}"
+    )
     output.text(f"weights  {program.weights_bytes:,} bytes of {board.flash_bytes:,} bytes of flash")
     output.text(f"MACs     {program.macs:,}")
     output.document(
@@ -113,7 +140,9 @@ def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> 
 
 def show_project(output: Output, project: Project, folder: Path) -> None:
     manifest = project.manifest
-    output.text(f"{folder}: {len(project.files)} files, model {manifest['model']} for {manifest['board']}")
+    output.text(
+        f"{folder}: {len(project.files)} files, model {manifest['model']} for {manifest['board']}"
+    )
     output.text(f"  build id  {project.build_id[:16]}")
     output.text(f"  arena     {manifest['arena_bytes']:,} bytes")
     output.text(f"  weights   {manifest['weights_bytes']:,} bytes")
@@ -126,7 +155,10 @@ def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) 
     for path in paths:
         output.text(f"{path}: {path.stat().st_size:,} bytes")
     output.text(f"  flash {image.image_bytes:,} of {board.flash_bytes:,} bytes")
-    output.text(f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes, stack of {board.stack_bytes:,} included")
+    output.text(
+        f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes, "
+        f"stack of {board.stack_bytes:,} included"
+    )
     output.text(f"next: nanoexport flash {built.project}")
     output.document(
         {
@@ -167,11 +199,21 @@ def _prediction_rows(
 def show_benchmark(output: Output, firmware: ModelFirmware, result: bench.Benchmark) -> None:
     total = result.instructions
     rows = [
-        (c.index, c.op, short_name(c.name), c.macs, c.instructions, _ratio(c.instructions, c.macs), _share(c.instructions, total))
+        (
+            c.index,
+            c.op,
+            short_name(c.name),
+            c.macs,
+            c.instructions,
+            _ratio(c.instructions, c.macs),
+            _share(c.instructions, total),
+        )
         for c in result.layers
     ]
     columns = ("layer", "operator", "name", "MACs", "instructions", "per MAC", "share %")
-    title = f"{firmware.program.name} on {firmware.board.name}, {firmware.settings.toolchain}, {firmware.settings.optimize}"
+    settings = firmware.settings
+    title = f"{firmware.program.name} on {firmware.board.name}"
+    title += f", {settings.toolchain}, {settings.optimize}"
     output.table(title, columns, rows)
     for line in _cost_lines(firmware, result):
         output.text(line)
@@ -184,8 +226,10 @@ def _cost_lines(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
     return [
         f"instructions  {cell(result.instructions)}"
         + ("" if counted else f" ({firmware.board.name} cannot count them)"),
-        f"flash         {footprint.flash_bytes:,} bytes: code {footprint.code_bytes:,}, weights {footprint.weights_bytes:,}",
-        f"RAM           arena {firmware.program.arena_bytes:,}, static {footprint.static_ram_bytes:,}, stack {result.stack_bytes:,} bytes",
+        f"flash         {footprint.flash_bytes:,} bytes: code {footprint.code_bytes:,}, "
+        f"weights {footprint.weights_bytes:,}",
+        f"RAM           arena {firmware.program.arena_bytes:,}, "
+        f"static {footprint.static_ram_bytes:,}, stack {result.stack_bytes:,} bytes",
     ]
 
 
@@ -202,8 +246,14 @@ def show_deployment(output: Output, request: DeployRequest, deployment: Deployme
     if deployment.conversion is not None:
         for warning in deployment.conversion.warnings:
             output.text(f"warning: {warning}")
-        output.text(f"converted     {deployment.conversion.output}, {deployment.conversion.bytes:,} bytes, int8 throughout")
-    output.text(f"board         {firmware.board.name} ({firmware.board.mcu}), {firmware.firmware.manifest['compiler']}")
+        output.text(
+            f"converted     {deployment.conversion.output}, "
+            f"{deployment.conversion.bytes:,} bytes, int8 throughout"
+        )
+    output.text(
+        f"board         {firmware.board.name} ({firmware.board.mcu}), "
+        f"{firmware.firmware.manifest['compiler']}"
+    )
     output.text(
         f"bit-exact     {cell(result.bit_exact)}: {result.vectors} inferences on the board "
         f"equal the host reference, dialect {firmware.settings.dialect}"
@@ -228,7 +278,9 @@ def _show_accuracies(output: Output, accuracies: Accuracies) -> None:
         ("int8, board", accuracies.int8_board),
     ):
         if value is not None:
-            output.text(f"{name:<13} {100 * value:.2f} % right of {accuracies.samples} test samples")
+            output.text(
+                f"{name:<13} {100 * value:.2f} % right of {accuracies.samples} test samples"
+            )
 
 
 def show_boards(output: Output, boards: Sequence[Board]) -> None:

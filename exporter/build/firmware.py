@@ -80,7 +80,7 @@ def compile_for(model: Path, board: Board, settings: Settings) -> Compilation:
 
 
 def check_prediction(program: Program, board: Board) -> None:
-    """Raise CheckFailed where arena or weights alone exceed the board, naming the layer to blame."""
+    """Raise CheckFailed where arena or weights alone exceed the board, naming the layer."""
     heaviest = max(program.steps, key=lambda step: _constant_bytes(program, step.constants))
     available_ram = board.ram_bytes - board.stack_bytes
     for what, used, available, layer in (
@@ -111,9 +111,7 @@ def firmware_for(
         BadInput, CheckFailed, MissingTool: from the stages on the way.
     """
     compilation = compile_for(model, board, settings)
-    project = render_project(
-        compilation.program, board, app=app, toolchain=settings.toolchain
-    )
+    project = render_project(compilation.program, board, app=app, toolchain=settings.toolchain)
     firmware = _built(project, cache or cache_folder())
     if firmware.footprint is None:
         raise InternalError("the build left no footprint", value=firmware.project)

@@ -14,6 +14,7 @@ from pathlib import Path
 from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import Section
 
 from exporter.board import Board
 from exporter.errors import CheckFailed, InternalError
@@ -71,12 +72,15 @@ def measure_image(elf: Path) -> ImageSize:
             for segment in file.iter_segments()
             if segment["p_type"] == "PT_LOAD"
         )
-        ram = sum(
-            section["sh_size"]
-            for section in file.iter_sections()
-            if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_flags"] & SH_FLAGS.SHF_WRITE
-        )
+        ram = sum(section["sh_size"] for section in file.iter_sections() if _in_ram(section))
     return ImageSize(image_bytes=image, ram_bytes=ram)
+
+
+def _in_ram(section: Section) -> bool:
+    """Written to, or reserved without contents: linkers flag a stack that nobody names read-only."""
+    flags = section["sh_flags"]
+    written = flags & SH_FLAGS.SHF_WRITE or section["sh_type"] == "SHT_NOBITS"
+    return bool(flags & SH_FLAGS.SHF_ALLOC and written)
 
 
 def check_fits(size: ImageSize, board: Board) -> None:

@@ -24,7 +24,9 @@ def dump(graph: Graph) -> str:
 
 
 def _tensor_line(tensor: Tensor) -> str:
-    line = f"  %{tensor.id} {tensor.dtype} {list(tensor.shape)} {_quantization(tensor.quantization)}"
+    line = (
+        f"  %{tensor.id} {tensor.dtype} {list(tensor.shape)} {_quantization(tensor.quantization)}"
+    )
     if tensor.data is not None:
         line += f" data={hashlib.sha256(tensor.data.tobytes()).hexdigest()[:12]}"
     return f"{line} '{tensor.name}'"

@@ -23,7 +23,7 @@ ITEM_BYTES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8}
 class Quantization:
     """Affine quantisation: real = scale * (q - zero_point), per tensor or along `axis`.
 
-    `scales` and `zero_points` have one entry (per tensor) or as many as the tensor's size on `axis`.
+    `scales` and `zero_points` have one entry (per tensor) or one for each index along `axis`.
     """
 
     scales: tuple[float, ...]
@@ -92,7 +92,7 @@ Option = int | float | bool | str
 
 @dataclass(frozen=True)
 class Op:
-    """One operator. `kind` is the flatbuffer's name (`CONV_2D`); absent optional inputs are None."""
+    """One operator. `kind` is the flatbuffer's name (`CONV_2D`); absent inputs are None."""
 
     index: int
     kind: str
@@ -112,7 +112,7 @@ class Op:
 
 def short_name(name: str) -> str:
     """The first of the names that the TFLite converter joins with `;` when it fuses operators."""
-    return name.split(";")[0]
+    return name.split(";", maxsplit=1)[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -77,7 +77,8 @@ def read(data: bytes, *, name: str = "model", source: str = "the model") -> Grap
             f"{source} is not a TFLite flatbuffer",
             value=f"{len(data)} bytes, file identifier {data[4:8]!r}",
             allowed=f"a file with the identifier {IDENTIFIER!r} at byte 4",
-            next_step="convert the trained model first: nanoexport convert MODEL --data CALIB.npz -o OUT.tflite",
+            next_step="convert the trained model first: "
+            "nanoexport convert MODEL --data CALIB.npz -o OUT.tflite",
         )
     try:
         return _Reader(data, name).graph()
@@ -87,7 +88,7 @@ def read(data: bytes, *, name: str = "model", source: str = "the model") -> Grap
         raise BadInput(
             f"{source} is a corrupt or truncated TFLite flatbuffer",
             value=f"{len(data)} bytes; {type(error).__name__}: {error}",
-            next_step="convert or copy the model again and compare its size and hash with the original",
+            next_step="convert or copy the model again, then compare its size and hash",
         ) from error
 
 

@@ -52,7 +52,7 @@ def _quantization_problem(tensor: Tensor) -> str:
 
 
 def _order_problems(graph: Graph) -> list[str]:
-    """Every operator reads what is constant, an input, or written before; nothing is written twice."""
+    """Operators read what is constant, an input, or written before; nothing is written twice."""
     written = {tensor.id for tensor in graph.tensors.values() if tensor.is_constant}
     written |= set(graph.inputs)
     problems = []
@@ -71,4 +71,6 @@ def _order_problems(graph: Graph) -> list[str]:
 
 def _output_problems(graph: Graph) -> list[str]:
     available = {tensor for op in graph.ops for tensor in op.outputs} | set(graph.inputs)
-    return [f"output {tensor} is never written" for tensor in graph.outputs if tensor not in available]
+    return [
+        f"output {tensor} is never written" for tensor in graph.outputs if tensor not in available
+    ]

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.hil.session import open_device
-from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
 from exporter.hil.vectors import make_vectors
+from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
 from exporter.link.device import Device
 
 CALIBRATION = (200_000, 1_200_000)
@@ -34,7 +34,7 @@ class LayerCost:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One model on one board. `instructions` is a whole inference, None where nothing counts them."""
+    """One model on one board. `instructions` of a whole inference, None where uncounted."""
 
     instructions: int | None
     stack_bytes: int
@@ -60,7 +60,9 @@ def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
     per_tick = instructions_per_tick(device, firmware.board)
 
     def instructions(ticks: int) -> int | None:
-        return None if per_tick is None else round(max(0.0, ticks - profile.reading_ticks) * per_tick)
+        return (
+            None if per_tick is None else round(max(0.0, ticks - profile.reading_ticks) * per_tick)
+        )
 
     layers = tuple(
         LayerCost(step.op_index, step.kind, step.name, step.macs, instructions(ticks))

@@ -1,4 +1,4 @@
-"""A labelled test set through the board: its accuracy beside those of the host and the float model."""
+"""A labelled test set through the board: accuracy there, on the host, and of the float model."""
 
 from __future__ import annotations
 
@@ -45,7 +45,12 @@ def load_test_set(path: Path) -> TestSet:
         )
     x, y = arrays["x"], arrays["y"].reshape(-1)
     sizes = x.ndim > 0 and 0 < len(x) == len(y)
-    if not sizes or x.dtype.kind not in "fiu" or y.dtype.kind not in "iu" or not np.isfinite(x).all():
+    if (
+        not sizes
+        or x.dtype.kind not in "fiu"
+        or y.dtype.kind not in "iu"
+        or not np.isfinite(x).all()
+    ):
         raise BadInput(
             f"the test set '{path}' cannot be used",
             value=f"x {x.dtype} {list(x.shape)}, y {y.dtype} {list(y.shape)}",

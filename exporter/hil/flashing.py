@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import select
 import socket
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
@@ -12,7 +13,7 @@ from typing import Any
 from exporter import flash
 from exporter.board import Board, load_board
 from exporter.build.compile import Firmware
-from exporter.errors import BadInput, LinkFailed, MissingTool
+from exporter.errors import LinkFailed, MissingTool
 from exporter.flash import FlashOptions, RunningBoard
 from exporter.link.device import Device, require_identity
 from exporter.link.messages import ExpectedIdentity, Identity
@@ -21,6 +22,8 @@ from exporter.link.transport import SocketTransport, Transport, open_port
 Say = Callable[[str], None]
 READ_BYTES = 4096
 ALIVE_SECONDS = 0.5
+FIRST_LINE_SECONDS = 5.0
+POLL_SECONDS = 0.1
 
 
 def flash_project(
@@ -36,7 +39,7 @@ def flash_project(
     With `serve`, the board then runs until Ctrl-C with its serial port on a TCP port of this host.
 
     Raises:
-        BadInput: no built project, or `serve` for a board that is not started here.
+        BadInput: no built project. MissingTool: a port that is absent or busy.
         LinkFailed: the board does not answer or carries another image.
     """
     firmware = Firmware.of(folder)
@@ -46,6 +49,8 @@ def flash_project(
         if firmware.manifest["app"] == "hil":
             identity = _identify(board, running, firmware, keep=serve is not None)
             passport |= _passport(identity)
+        elif serve is None:
+            passport["printed"] = _first_line(_transport(board, running, duplicate=False))
         for key, value in passport.items():
             say(f"{key:<13} {value}")
         document(passport)
@@ -68,6 +73,15 @@ def _identify(board: Board, running: RunningBoard, firmware: Firmware, *, keep: 
         return device.identity
 
 
+def _first_line(transport: Transport) -> str:
+    """What an application without the link prints when it is given a byte; empty for nothing."""
+    text, deadline = b"", time.monotonic() + FIRST_LINE_SECONDS
+    transport.write(b"\n")
+    while b"\n" not in text and time.monotonic() < deadline:
+        text += transport.read(READ_BYTES, POLL_SECONDS)
+    return text.decode("ascii", "replace").strip()
+
+
 def _transport(board: Board, running: RunningBoard, *, duplicate: bool) -> Transport:
     if running.connection is not None:
         return SocketTransport(running.connection.dup() if duplicate else running.connection)
@@ -88,13 +102,12 @@ def _passport(identity: Identity) -> dict[str, Any]:
 
 
 def _serve(say: Say, running: RunningBoard, tcp_port: int) -> None:
-    """Bridge the board's serial port to one TCP client after another."""
+    """Keep the board running; bridge its serial port to one TCP client after another."""
     if running.connection is None:
-        raise BadInput(
-            "this board has a port of its own: nothing to serve",
-            value=running.port,
-            next_step="use that port directly",
-        )
+        say(f"serving        {running.port} until Ctrl-C")
+        while running.alive():
+            time.sleep(ALIVE_SECONDS)
+        raise LinkFailed("the program ended", value=running.log_tail() or None)
     try:
         listener = socket.create_server(("127.0.0.1", tcp_port))
     except OSError as error:

@@ -7,8 +7,8 @@
         result = verify(device, firmware)
         assert result.bit_exact
 
-Fixtures: `board`, the Board named by --nano-board; `firmware`, built once a session for the model of
-the fixture `nano_model` (or --nano-model) and cached by content; `device`, a fresh start of that
+Fixtures: `board`, the Board named by --nano-board; `firmware`, built once a session for the model
+of the fixture `nano_model` (or --nano-model) and cached by content; `device`, a fresh start of that
 firmware for each test. A board that is named but missing is an error, never a skip; without
 --nano-board the tests that need one are skipped with that reason.
 """
@@ -31,7 +31,9 @@ NO_BOARD = "no board named: add --nano-board NAME"
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nanoexport", "hardware in the loop")
-    group.addoption("--nano-board", metavar="NAME", help="board to run on, as 'nanoexport boards' lists")
+    group.addoption(
+        "--nano-board", metavar="NAME", help="board to run on, as 'nanoexport boards' lists"
+    )
     group.addoption("--nano-port", metavar="PORT", help="port of a board that carries the firmware")
     group.addoption("--nano-model", metavar="FILE", help="flatbuffer to build the firmware from")
     group.addoption(

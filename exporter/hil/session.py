@@ -29,10 +29,9 @@ def open_device(
     Raises:
         MissingTool: no such port, or it is busy. LinkFailed: silence, or another image.
     """
-    with open_transport(firmware, port) as transport:
-        with Device(transport, on_log=on_log) as device:
-            require_identity(device.identity, expected_identity(firmware))
-            yield device
+    with open_transport(firmware, port) as transport, Device(transport, on_log=on_log) as device:
+        require_identity(device.identity, expected_identity(firmware))
+        yield device
 
 
 def expected_identity(firmware: ModelFirmware) -> ExpectedIdentity:

@@ -62,8 +62,11 @@ _RISCV_CAUSES = {
 
 @dataclass(frozen=True)
 class Fault:
-    """The registers of a crash: exception number, CFSR, BFAR or MMFAR (Arm); mcause, 0, mtval
-    (RISC-V); signal, si_code, si_addr (native process)."""
+    """The registers of a crash.
+
+    `cause`, `status` and `address` are exception number, CFSR and BFAR or MMFAR (Arm); mcause, 0
+    and mtval (RISC-V); signal, si_code and si_addr (native process).
+    """
 
     LAYOUT = struct.Struct("<B6I")
     kind: int

@@ -1,4 +1,4 @@
-"""The plain monitor of `nanoexport monitor`: what a device says, line by line, with time and origin.
+"""The plain monitor of `nanoexport monitor`: what a device says, line by line, with its time.
 
 It shows the log lines of the link, and plain text from firmware that does not speak it.
 """
@@ -147,7 +147,7 @@ class TextLines:
                 self._line.clear()
                 self._passed_over = 0
             elif self._passed_over:
-                # Text firmware sends no delimiter: after a single damaged byte go on some time later.
+                # Text firmware sends no delimiter: after a damaged byte, go on some time later.
                 self._passed_over = (self._passed_over + 1) % _MAX_LINE_BYTES
             elif byte == ord("\n"):
                 lines.append(self._line.decode("ascii").rstrip("\r"))

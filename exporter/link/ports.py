@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
+from serial.tools import list_ports
+
 from exporter.errors import BadInput, MissingTool, NanoexportError
 
 _SCHEMES = ("", "socket", "rfc2217")
@@ -50,7 +52,7 @@ def open_error(port: str, error: Exception) -> NanoexportError:
         return MissingTool(
             f"no permission to open {port}",
             value=error,
-            next_step='add your user to its group, "sudo usermod -aG dialout $USER", and log in anew',
+            next_step='run "sudo usermod -aG dialout $USER", then log out and in',
         )
     return MissingTool(
         f"the port {port} cannot be opened",
@@ -85,8 +87,6 @@ def _busy(port: str, holders: list[str]) -> MissingTool:
 
 
 def _present_ports() -> list[str]:
-    from serial.tools import list_ports
-
     return sorted(port.device for port in list_ports.comports())
 
 

@@ -7,6 +7,7 @@ PROTOCOL.md, "Sequence and boots", is the authority.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import time
 from collections.abc import Callable
@@ -145,10 +146,8 @@ class Session:
     def restart(self) -> None:
         """Reset the device and meet its next boot. Raises LinkFailed."""
         old = self.boot_nonce
-        try:
+        with contextlib.suppress(_NewBoot):  # its reply was lost, its effect seen
             self.request_once(Command.RESET)
-        except _NewBoot:
-            pass  # its reply was lost, its effect seen
         self.handshake(unlike_boot=old)
 
     def request_once(
@@ -223,10 +222,9 @@ class Session:
                 if self.boot_nonce not in (ANY_BOOT, message.boot_nonce):
                     raise _NewBoot
             remaining = until - time.monotonic()
-            data = self.transport.read(_READ_BYTES, max(0.0, remaining))
-            if not data and remaining <= 0:
-                return None
-            self._take(data)
+            self._take(self.transport.read(_READ_BYTES, max(0.0, remaining)))
+            if remaining <= 0 and not self._messages:
+                return None  # even where a babbling peer always has a byte more
 
     def _take(self, data: bytes) -> None:
         self._received_bytes += len(data)
@@ -250,18 +248,14 @@ class Session:
     def _silent(self, received: int) -> NoAnswer:
         name = self.transport.name
         seconds = self.timing.handshake_seconds
-        if received == 0:
-            return NoAnswer(
-                f"nothing answers on {name}",
-                value=f"sent HELLO for {seconds:g} s, received no byte",
-                allowed="a HELLO reply",
-                next_step="check port and baud rate, and flash the firmware with the application hil",
-            )
+        came = f"{received} bytes, last {self._last_bytes!r}" if received else "no byte"
         return NoAnswer(
-            f"what answers on {name} does not speak the protocol",
-            value=f"sent HELLO for {seconds:g} s, received {received} bytes, last {self._last_bytes!r}",
+            f"what answers on {name} does not speak the protocol"
+            if received
+            else f"nothing answers on {name}",
+            value=f"sent HELLO for {seconds:g} s, received {came}",
             allowed="a HELLO reply",
-            next_step="check the baud rate, and flash the firmware with the application hil",
+            next_step="check port and baud rate, and flash the firmware with the application hil",
         )
 
     def _unanswered(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import select
 import socket
 import time
@@ -101,10 +102,8 @@ class SerialTransport(Transport):
 
     def close(self) -> None:
         """See Transport."""
-        try:
+        with contextlib.suppress(serial.SerialException, OSError):  # gone is what was wanted
             self._port.close()
-        except (serial.SerialException, OSError):
-            pass  # it is gone, which is what was wanted
 
 
 class SocketTransport(Transport):

@@ -54,7 +54,8 @@ def check(graph: Graph) -> Graph:
     if not graph.ops or not graph.inputs or not graph.outputs:
         raise BadInput(
             f"the model '{graph.name}' computes nothing",
-            value=f"{len(graph.ops)} operators, {len(graph.inputs)} inputs, {len(graph.outputs)} outputs",
+            value=f"{len(graph.ops)} operators, {len(graph.inputs)} inputs, "
+            f"{len(graph.outputs)} outputs",
             allowed="at least one of each",
             next_step="export the trained model again",
         )
@@ -72,7 +73,8 @@ def _refuse_floats(graph: Graph) -> None:
                 )
                 raise BadInput(
                     f"the model '{graph.name}' is {'hybrid' if hybrid else 'float'}, not int8: "
-                    f"{graph.describe(op)} uses the {graph[tensor].dtype} tensor '{graph[tensor].name}'",
+                    f"{graph.describe(op)} uses the {graph[tensor].dtype} tensor "
+                    f"'{graph[tensor].name}'",
                     value=graph[tensor].dtype,
                     allowed="int8 activations and weights, int32 biases",
                     next_step=TOOLS["FLOAT"],

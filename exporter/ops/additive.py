@@ -1,7 +1,7 @@
 """ADD and SUB: both operands brought to a common fixed point, added, requantised.
 
-Each operand is `x - zero point`, shifted left by 20 bits and scaled by scale / (2 * larger scale); the
-sum is scaled by 2 * larger scale / (2^20 * output scale).
+Each operand is `x - zero point`, shifted left by 20 bits and scaled by scale / (2 * larger scale);
+the sum is scaled by 2 * larger scale / (2^20 * output scale).
 
 Sources: `Prepare` in tensorflow/lite/kernels/{add,sub}.cc; `AddFunc` in
 tensorflow/lite/kernels/internal/reference/integer_ops/add.h, `BroadcastSubSlow` in

@@ -94,4 +94,4 @@ def _divide_f32(value: float, scale: float) -> int:
 
 
 def _round_half_away(value: float) -> int:
-    return int(math.floor(abs(value) + 0.5)) * (1 if value >= 0 else -1)
+    return math.floor(abs(value) + 0.5) * (1 if value >= 0 else -1)

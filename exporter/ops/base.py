@@ -7,7 +7,8 @@ To add one:
 2. State what the operator demands of a model as constraints: functions from (graph, op) to True
    where satisfied. The docstring is the rule, the error text and the row in `docs/operators.md`.
 3. Give `candidates`: the kernels that can compute it and what each needs.
-4. Write the kernel: `firmware_templates/kernels/generic/<kernel>.c.j2`, exact in the declared dialect.
+4. Write the kernel, exact in the declared dialect: `<kernel>.c.j2` in
+   `firmware_templates/kernels/generic/`.
 5. Test it against the oracle in `tests/ops/test_<kind>.py`.
 
     class Negate(Operator):
@@ -85,7 +86,7 @@ class Operator(ABC):
         """The kernels that can compute this operator here, at least one; empty for views."""
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
-        """Proven range of the output's values per channel; the whole type where nothing is known."""
+        """Proven range of the output per channel; the whole type where nothing is known."""
         return Interval.of_type(graph[op.outputs[0]])
 
     def macs(self, graph: Graph, op: Op) -> int:
@@ -93,7 +94,7 @@ class Operator(ABC):
         return 0
 
     def broken_constraint(self, graph: Graph, op: Op) -> str | None:
-        """The first rule this operator breaks, as a sentence. Later rules may rely on earlier ones."""
+        """The first rule this operator breaks, as a sentence. Later rules rely on earlier ones."""
         return next((rule_text(rule) for rule in self.constraints if not rule(graph, op)), None)
 
 

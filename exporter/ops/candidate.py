@@ -1,8 +1,8 @@
 """What an operator offers the planner: kernels it may pick, each with everything it needs.
 
-A kernel is a C function printed from one template in `firmware_templates/kernels/`. Its `params` are
-the literals that specialise it: two layers whose candidates agree in kernel and params share one
-function and differ only in the constants they pass.
+A kernel is a C function printed from one template in `firmware_templates/kernels/`. Its `params`
+are the literals that specialise it: two layers whose candidates agree in kernel and params share
+one function and differ only in the constants they pass.
 
 Kernels come in two forms.
 
@@ -11,8 +11,8 @@ Kernels come in two forms.
 
       void NAME(const int8_t *const *rows, int8_t *output, <constants>)
 
-  With a `ring`, input rows are first brought into the kernel's own form (here: padded) by
-  `NAME_prepare(const int8_t *input, int8_t *ring_row)`; rows outside the image are then a row of
+  `rows[k]` is the k-th row from the window's top, k in [0, window.extent). With a `ring`, input
+  rows are first copied there, padded left and right, and rows outside the image are a row of
   `ring.fill`. Without a ring they are NULL, and the kernel skips them.
 
 * A **whole kernel** (`window` is None) makes its whole output at once:

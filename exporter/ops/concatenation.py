@@ -43,7 +43,7 @@ def axis_is_in_range(graph: Graph, op: Op) -> bool:
 
 
 def shapes_agree(graph: Graph, op: Op) -> bool:
-    """The inputs differ only along the axis, where the output is as long as all of them together."""
+    """The inputs differ only along the axis, where the output is as long as all together."""
     axis, output = _axis(graph, op), graph[op.outputs[0]].shape
     shapes = [tensor.shape for tensor in _inputs(graph, op)]
     return (
@@ -69,10 +69,9 @@ class Concatenation(Operator):
     )
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
-        join = np.concatenate if _axis(graph, op) == len(graph[op.outputs[0]].shape) - 1 else None
         lows, highs = [bounds.low for bounds in inputs], [bounds.high for bounds in inputs]
-        if join is not None:
-            return Interval(join(lows), join(highs))
+        if _axis(graph, op) == len(graph[op.outputs[0]].shape) - 1:
+            return Interval(np.concatenate(lows), np.concatenate(highs))
         return Interval(np.min(lows, axis=0), np.max(highs, axis=0))
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:

@@ -33,7 +33,8 @@ def weights_cover_all_input_channels(graph: Graph, op: Op) -> bool:
 def shapes_agree(graph: Graph, op: Op) -> bool:
     """Output height, width and batch follow from input, kernel, stride, dilation and padding."""
     source, weights, output = (graph[t].shape for t in (op.input(0), op.input(1), op.outputs[0]))
-    return source[0] == output[0] and output_shape_fits(op, source, output, weights[1:3])
+    kernel = (weights[1], weights[2])
+    return source[0] == output[0] and output_shape_fits(op, source, output, kernel)
 
 
 def channels_agree(graph: Graph, op: Op) -> bool:
@@ -148,7 +149,6 @@ def _generic(
         Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
         *requantization.constants(),
     )
-    outputs, block_size = rows_out * columns * channels, min(pixels, columns) * min(block, channels)
     return Candidate(
         kernel="generic/conv_2d",
         name=f"conv_2d_{kernel_h}x{kernel_w}_{depth}x{channels}",
@@ -159,16 +159,19 @@ def _generic(
         window=vertical.window,
         ring=padding_ring(vertical, horizontal, depth, source.zero_point),
         images=source.shape[0],
-        instructions=output.shape[0] * outputs * (24 + kernel_h * kernel_w * depth * 3 * 4 // (block_size + 4)),
+        instructions=output.elements * (24 + 3 * kernel_h * kernel_w * depth),
     )
 
 
 def _is_pointwise(vertical: Axis, horizontal: Axis) -> bool:
-    return all(axis.size == 1 and axis.stride == 1 and not axis.is_padded for axis in (vertical, horizontal))
+    return all(
+        axis.size == 1 and axis.stride == 1 and not axis.is_padded
+        for axis in (vertical, horizontal)
+    )
 
 
 def padding_ring(vertical: Axis, horizontal: Axis, depth: int, fill: int) -> Ring | None:
-    """A ring of padded rows where the layer has padding; None where windows stay inside the image."""
+    """A ring of padded rows where the layer has padding; None where windows stay inside."""
     if not (vertical.is_padded or horizontal.is_padded):
         return None
     columns = horizontal.before + horizontal.input + horizontal.after

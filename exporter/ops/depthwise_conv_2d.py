@@ -1,7 +1,9 @@
-"""DEPTHWISE_CONV_2D: input [N,H,W,I], weights [1,KH,KW,I*M], bias int32 [I*M], output [N,H',W',I*M].
+"""DEPTHWISE_CONV_2D: input [N,H,W,I], weights [1,KH,KW,I*M], bias int32 [I*M], output
+[N,H',W',I*M].
 
 Output channel o reads input channel o / M, M being the depth multiplier. Source of the arithmetic:
-`DepthwiseConvPerChannel` in tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h.
+`DepthwiseConvPerChannel` in
+tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h.
 """
 
 from __future__ import annotations
@@ -70,7 +72,7 @@ def _sums(graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
         inputs = inputs.with_value(source.zero_point)
     channels = weights.shape[-1]
     multiplier = channels // inputs.channels
-    # Each output channel has one input channel, so its interval is a column [O, 1] beside [O, taps].
+    # Each output channel has one input channel: its interval is a column [O, 1] beside [O, taps].
     column = Interval(
         np.repeat(inputs.low, multiplier)[:, None], np.repeat(inputs.high, multiplier)[:, None]
     )
@@ -91,7 +93,7 @@ def _requantization(graph: Graph, op: Op) -> linear.Requantization:
 def _generic(
     context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
 ) -> Candidate:
-    """One channel of two neighbouring pixels at a time: they share weights and overlapping inputs."""
+    """One channel of two neighbouring pixels at a time: they share weights and some inputs."""
     source, output = context.input(), context.output
     vertical, horizontal = _axes(context.graph, context.op)
     weights = context.input(1).constant.astype(np.int8)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import product
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,7 +16,7 @@ import numpy.typing as npt
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
 from exporter.ops.arithmetic import activation_range
-from exporter.ops.base import Lowering, Operator, has_static_shapes, operands_are_int8
+from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
 from exporter.ops.candidate import Candidate, Constant, Param, Rows
 from exporter.ops.linear import activation_is_known
 from exporter.ops.lookup import INPUTS, lookup
@@ -40,7 +41,7 @@ def output_is_the_broadcast(graph: Graph, op: Op) -> bool:
 class ElementwiseOperator(Operator):
     """An operator of two int8 operands, element by element."""
 
-    constraints = (
+    constraints: ClassVar[tuple[Constraint, ...]] = (
         has_static_shapes,
         operands_are_int8,
         has_two_operands,

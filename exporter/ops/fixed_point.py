@@ -42,8 +42,8 @@ def softmax_multiplier(input_scale: float, beta: float) -> Multiplier:
 
 def input_radius(left_shift: int) -> int:
     """The largest difference that stays inside Q5.26 once shifted left."""
-    largest = (2**SCALED_DIFFERENCE_INTEGER_BITS - 1) * 2**FRACTION_BITS
-    return math.floor(largest / 2**left_shift)
+    largest = ((1 << SCALED_DIFFERENCE_INTEGER_BITS) - 1) << FRACTION_BITS
+    return largest >> left_shift
 
 
 def exp_on_negative_values(raw: int) -> int:

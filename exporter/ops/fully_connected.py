@@ -1,8 +1,8 @@
 """FULLY_CONNECTED: input [..., K], weights [O,K], bias int32 [O], output [..., O].
 
 Source of the arithmetic: `FullyConnected` and `FullyConnectedPerChannel` in
-tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. LiteRT rounds this operator
-once, TFLite twice.
+tensorflow/lite/kernels/internal/reference/integer_ops/fully_connected.h. LiteRT rounds this
+operator once, TFLite twice.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from exporter.ops.candidate import Candidate, Constant, Param, Rows
 
 
 def weights_are_a_matrix(graph: Graph, op: Op) -> bool:
-    """Weights are a matrix [O,K] in the default format, input [..., K] and output [..., O] fit it."""
+    """Weights are a matrix [O,K] in the default format; input [..., K], output [..., O] fit it."""
     weights, source, output = (graph[t] for t in (op.input(1), op.input(0), op.outputs[0]))
     return (
         len(weights.shape) == 2
@@ -52,7 +52,7 @@ class FullyConnected(Operator):
         return graph[op.outputs[0]].elements * graph[op.input(1)].shape[1]
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
-        # Double rounding and single rounding are both monotone; either gives the extremes within one.
+        # Either way of rounding is monotone, and the two are never more than one apart.
         requantization = _requantization(graph, op, Rounding.DOUBLE)
         bounds = linear.output_interval(_sums(graph, op, inputs[0]), requantization)
         low, high = requantization.low, requantization.high

@@ -40,7 +40,7 @@ class Axis:
 def axis(
     input_size: int, output_size: int, size: int, stride: int, dilation: int, before: int | None
 ) -> Axis:
-    """The geometry along one axis; `before` is None for SAME, else the positions padded in front."""
+    """The geometry along one axis; `before`: positions padded in front, None for SAME."""
     extent = (size - 1) * dilation + 1
     needed = (output_size - 1) * stride + extent
     if before is None:
@@ -75,8 +75,9 @@ def _explicit_padding(op: Op) -> tuple[int | None, int | None]:
     return int(op.options["pad_top"]), int(op.options["pad_left"])
 
 
-def output_shape_fits(op: Op, input_shape: tuple[int, ...], output_shape: tuple[int, ...],
-                      kernel: tuple[int, int]) -> bool:
+def output_shape_fits(
+    op: Op, input_shape: tuple[int, ...], output_shape: tuple[int, ...], kernel: tuple[int, int]
+) -> bool:
     """Whether the stated output height and width are those that TFLite computes."""
     vertical, horizontal = spatial_axes(op, input_shape, output_shape, kernel)
     return all(

@@ -36,8 +36,8 @@ Form = Literal["right", "any", "single"]
 class Accumulator:
     """Proven facts about the int32 accumulators, int64 [O] each.
 
-    `bias` has the input zero point folded in; `low`, `high` bound the final value; `magnitude` bounds
-    every partial sum, in any order of summation.
+    `bias` has the input zero point folded in; `low` and `high` bound the final value; `magnitude`
+    bounds every partial sum, in any order of summation.
     """
 
     bias: Int64Array
@@ -46,7 +46,9 @@ class Accumulator:
     magnitude: Int64Array
 
 
-def accumulator(weights: Int64Array, bias: Int64Array, zero_point: int, inputs: Interval) -> Accumulator:
+def accumulator(
+    weights: Int64Array, bias: Int64Array, zero_point: int, inputs: Interval
+) -> Accumulator:
     """Bounds for `weights` [O, K] over inputs whose K positions have the intervals `inputs` [K]."""
     folded = bias - zero_point * weights.sum(axis=1)
     at_low, at_high = weights * inputs.low, weights * inputs.high
@@ -93,7 +95,7 @@ class Requantization:
         return "right" if shifts_right and int(sums.magnitude.max()) < 2**30 else "any"
 
     def constants(self) -> tuple[Constant, Constant]:
-        """The arrays `multiplier` and `shift`; `shift` counts to the right, negative to the left."""
+        """The arrays `multiplier` and `shift`; `shift` counts to the right, negative is left."""
         mantissas = np.array([m.mantissa for m in self.multipliers], np.int32)
         shifts = np.array([-m.shift for m in self.multipliers], np.int8)
         return (
@@ -102,11 +104,13 @@ class Requantization:
         )
 
 
-def channel_multipliers(source: Tensor, weights: Tensor, output: Tensor, channels: int) -> tuple[Multiplier, ...]:
+def channel_multipliers(
+    source: Tensor, weights: Tensor, output: Tensor, channels: int
+) -> tuple[Multiplier, ...]:
     """Multipliers of a convolution, per output channel.
 
-    Source: `PopulateConvolutionQuantizationParams` in tensorflow/lite/kernels/kernel_util.cc: float32
-    scales, product and quotient in double.
+    Source: `PopulateConvolutionQuantizationParams` in tensorflow/lite/kernels/kernel_util.cc:
+    float32 scales, product and quotient in double.
     """
     assert weights.quantization is not None
     scales = weights.quantization.scales
@@ -150,7 +154,7 @@ def output_interval(sums: Accumulator, requantization: Requantization) -> Interv
 
 
 def interleave(weights: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.int8]:
-    """Weights [O, K] in the order [O / block][K][block], then the remaining channels the same way."""
+    """Weights [O, K] in the order [O / block][K][block], then the rest of the channels as one."""
     channels, depth = weights.shape
     whole = channels - channels % block
     blocks = weights[:whole].reshape(-1, block, depth).transpose(0, 2, 1)
@@ -178,7 +182,7 @@ def weights_are_constant_int8(graph: Graph, op: Op) -> bool:
 
 
 def bias_is_constant_int32(graph: Graph, op: Op) -> bool:
-    """The bias, where there is one, is a constant int32 tensor with one value per output channel."""
+    """The bias, where there is one, is constant, int32, one value per output channel."""
     tensor = op.optional_input(2)
     if tensor is None:
         return True

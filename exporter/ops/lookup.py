@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from typing import ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ from exporter.ops.arithmetic import (
     quantize_multiplier,
     requantize,
 )
-from exporter.ops.base import Lowering, Operator, has_static_shapes, operands_are_int8
+from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
 from exporter.ops.candidate import Candidate, Constant, Rows
 
 Int64Array = npt.NDArray[np.int64]
@@ -40,7 +41,11 @@ def input_and_output_share_shape(graph: Graph, op: Op) -> bool:
 class LookupOperator(Operator):
     """An operator whose every output element depends on one input element alone."""
 
-    constraints = (has_static_shapes, operands_are_int8, input_and_output_share_shape)
+    constraints: ClassVar[tuple[Constraint, ...]] = (
+        has_static_shapes,
+        operands_are_int8,
+        input_and_output_share_shape,
+    )
 
     @abstractmethod
     def table(self, source: Tensor, output: Tensor) -> Int64Array:
@@ -135,4 +140,5 @@ def sampled(source: Tensor, output: Tensor, function: Callable[[float], float]) 
     values = np.array([function(float(real)) for real in reals], np.float32)
     scaled = (values * (np.float32(1) / np.float32(output.scale))).astype(np.float64)
     rounded = np.trunc(scaled + np.copysign(0.5, scaled)).astype(np.int64)
-    return np.clip(rounded + output.zero_point, INT8_MIN, INT8_MAX)
+    table: Int64Array = np.clip(rounded + output.zero_point, INT8_MIN, INT8_MAX)
+    return table

@@ -89,7 +89,8 @@ class Mean(Operator):
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         source, output = context.input(), context.output
         kept, reduced = _loops(context.graph, context.op)
-        count, multiplier = (f(context.graph, context.op) for f in (_count, _multiplier))
+        count = _count(context.graph, context.op)
+        multiplier = _multiplier(context.graph, context.op)
         is_right = multiplier.shift < 0 and 255 * count < 2**30
         params: dict[str, Param] = {
             "kept": kept,
@@ -126,7 +127,7 @@ def _count(graph: Graph, op: Op) -> int:
 
 
 def _multiplier(graph: Graph, op: Op) -> Multiplier:
-    """Input scale / output scale / count: the scales' quotient first, then divided as an integer."""
+    """Input scale / output scale / count: the scales' quotient, then divided as an integer."""
     count = _count(graph, op)
     scales = quantize_multiplier(graph[op.input(0)].scale / graph[op.outputs[0]].scale)
     shift = min(count.bit_length() - 1, 32, 31 + scales.shift)

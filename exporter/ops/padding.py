@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
 from exporter.ops.base import (
+    Constraint,
     Lowering,
     Operator,
     activations_are_int8,
@@ -46,7 +48,7 @@ def output_is_the_padded_shape(graph: Graph, op: Op) -> bool:
 class PadOperator(Operator):
     """PAD or PADV2."""
 
-    constraints = (
+    constraints: ClassVar[tuple[Constraint, ...]] = (
         has_static_shapes,
         activations_are_int8,
         input_and_output_share_quantization,

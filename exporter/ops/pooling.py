@@ -20,7 +20,7 @@ from exporter.ops.geometry import Axis, output_shape_fits, spatial_axes
 from exporter.ops.linear import activation_is_known
 
 SCALE_TOLERANCE = 1e-6
-"""How far the scales may be apart. Source: `GenericPrepare` in tensorflow/lite/kernels/pooling.cc."""
+"""How far the scales may be apart (`GenericPrepare` in tensorflow/lite/kernels/pooling.cc)."""
 
 BLOCK_CHANNELS = 4
 """Channels that are accumulated side by side."""

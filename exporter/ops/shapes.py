@@ -28,8 +28,10 @@ def merged(dimensions: Sequence[Dimension]) -> tuple[Dimension, ...]:
         if result and all(
             outer == size * inner for outer, inner in zip(result[-1][1:], steps, strict=True)
         ):
-            size *= result.pop()[0]
-        result.append((size, *steps))
+            outer_size = result.pop()[0]
+            result.append((outer_size * size, *steps))
+        else:
+            result.append((size, *steps))
     operands = len(dimensions[0]) - 1 if dimensions else 1
     return tuple(result) or ((1, *(1,) * operands),)
 
@@ -44,7 +46,7 @@ def broadcast_shape(left: Sequence[int], right: Sequence[int]) -> tuple[int, ...
 
 
 def broadcast_dimensions(left: Sequence[int], right: Sequence[int]) -> tuple[Dimension, ...]:
-    """Dimensions `(size, left step, right step)` of the broadcast; a repeated operand has step 0."""
+    """Dimensions `(size, left step, right step)`; where an operand repeats, its step is 0."""
     shape = broadcast_shape(left, right)
     assert shape is not None
     steps = [_broadcast_strides(_extended(operand, len(shape))) for operand in (left, right)]

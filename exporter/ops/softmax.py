@@ -35,7 +35,7 @@ def depth_fits_the_accumulator(graph: Graph, op: Op) -> bool:
 
 def beta_is_large_enough(graph: Graph, op: Op) -> bool:
     """Beta times the input scale is more than 2^-26."""
-    return _beta(op) * graph[op.input(0)].scale * 2**FRACTION_BITS > 1.0
+    return _beta(op) * graph[op.input(0)].scale * float(1 << FRACTION_BITS) > 1.0
 
 
 class Softmax(Operator):

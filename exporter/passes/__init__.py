@@ -1,7 +1,7 @@
-"""The rewrites, in order. Each is a pure function Graph -> Graph; the graph is verified after each.
+"""The rewrites, in order. Each is a pure function Graph -> Graph, and verified after it ran.
 
-To add one: write `exporter/passes/<name>.py` with a function of that name, put it in PASSES where it
-belongs with the reason for the position, and test it in `tests/passes/`.
+To add one: write `exporter/passes/<name>.py` with a function of that name, put it in PASSES where
+it belongs with the reason for the position, and test it in `tests/passes/`.
 """
 
 from __future__ import annotations

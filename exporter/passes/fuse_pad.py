@@ -16,9 +16,7 @@ CONSUMERS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 def fuse_pad(graph: Graph) -> Graph:
     """`graph` without the PADs that their consumers can take over."""
     fused = {op.outputs[0]: op for op in graph.ops if _can_fuse(graph, op)}
-    ops = tuple(
-        _padded(graph, op, fused) for op in graph.ops if op.outputs[0] not in fused
-    )
+    ops = tuple(_padded(graph, op, fused) for op in graph.ops if op.outputs[0] not in fused)
     return graph.with_ops(ops)
 
 

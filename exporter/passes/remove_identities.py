@@ -14,7 +14,9 @@ def remove_identities(graph: Graph) -> Graph:
     source: dict[TensorId, TensorId] = {}
     kept: list[Op] = []
     for op in graph.ops:
-        renamed = replace(op, inputs=tuple(source.get(t, t) if t is not None else None for t in op.inputs))
+        renamed = replace(
+            op, inputs=tuple(source.get(t, t) if t is not None else None for t in op.inputs)
+        )
         if _is_identity(graph, renamed):
             source[op.outputs[0]] = renamed.input(0)
         else:

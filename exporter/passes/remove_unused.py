@@ -6,7 +6,7 @@ from exporter.graph.ir import Graph, Op
 
 
 def remove_unused(graph: Graph) -> Graph:
-    """`graph` without operators and tensors that no output depends on. Inputs stay: they are the API."""
+    """`graph` without operators and tensors that no output depends on; inputs always stay."""
     needed = set(graph.outputs)
     kept: list[Op] = []
     for op in reversed(graph.ops):

@@ -2,8 +2,8 @@
 
 Every byte of a shadow arena carries a label: which byte of which tensor it holds. The program is
 replayed row by row: a read must find exactly the bytes it is meant to read, a write puts new labels
-down. Overlap of live data, a read before its write, a wrong halo, a lost input or output all show up
-as a label that is not the expected one. Nothing here looks at lifetimes or buffers.
+down. Overlap of live data, a read before its write, a wrong halo, a lost input or output all show
+up as a label that is not the expected one. Nothing here looks at lifetimes or buffers.
 """
 
 from __future__ import annotations
@@ -48,7 +48,9 @@ class _Replay:
     def run(self) -> None:
         self._check_coverage()
         for port, tensor in zip(self.program.inputs, self.graph.inputs, strict=True):
-            self._write(port.offset, self._labels(tensor, 0, self.graph[tensor].bytes), "graph input")
+            self._write(
+                port.offset, self._labels(tensor, 0, self.graph[tensor].bytes), "graph input"
+            )
         for step in self.program.steps:
             for image in range(step.candidate.images):
                 self._image(step, image)
@@ -70,6 +72,7 @@ class _Replay:
             for row in range(step.output.rows):
                 for wanted in _window_rows(step, row):
                     self._read_row(step, step.inputs[0], image, wanted)
+                    _require_apart(step, image, wanted, row)
                 self._write_row(step, image, row)
         else:
             self._ringed(step, image)
@@ -83,7 +86,9 @@ class _Replay:
         if step.candidate.rereads:
             for view in step.inputs:
                 if view.offset < step.output.end and step.output.offset < view.end:
-                    raise _defect(f"step {step.index} writes over an input it still reads", step.name)
+                    raise _defect(
+                        f"step {step.index} writes over an input it still reads", step.name
+                    )
         for row in range(step.output.rows):
             self._write_row(step, image, row)
 
@@ -91,7 +96,9 @@ class _Replay:
         """Rows enter the ring as the generated loop brings them, and are read from there."""
         ring, window = step.candidate.ring, step.candidate.window
         assert ring is not None and window is not None and step.ring_offset is not None
-        self._write(step.ring_offset, np.full(ring.bytes, RING_FILL, np.int64), f"ring {step.index}")
+        self._write(
+            step.ring_offset, np.full(ring.bytes, RING_FILL, np.int64), f"ring {step.index}"
+        )
         ready, view = 0, step.inputs[0]
         for row in range(step.output.rows):
             while ready < min(view.rows, row * window.stride - window.before + window.extent):
@@ -109,11 +116,13 @@ class _Replay:
         ring, row_bytes = step.candidate.ring, step.inputs[0].row_bytes
         assert ring is not None and step.ring_offset is not None
         after = ring.pitch_bytes - ring.margin_bytes - row_bytes
-        expected = np.concatenate([
-            np.full(ring.margin_bytes, RING_FILL, np.int64),
-            _ring_labels(step, row, row_bytes),
-            np.full(after, RING_FILL, np.int64),
-        ])
+        expected = np.concatenate(
+            [
+                np.full(ring.margin_bytes, RING_FILL, np.int64),
+                _ring_labels(step, row, row_bytes),
+                np.full(after, RING_FILL, np.int64),
+            ]
+        )
         slot = step.ring_offset + row % ring.slots * ring.pitch_bytes
         self._read(slot, expected, f"ring row {row} of step {step.index}")
         outside = step.ring_offset + ring.slots * ring.pitch_bytes
@@ -152,7 +161,9 @@ class _Replay:
         wrong = np.flatnonzero(found != expected)
         if len(wrong):
             at = int(wrong[0])
-            raise _defect(f"{what} is not in place", f"arena byte {offset + at} holds {_name(found[at])}")
+            raise _defect(
+                f"{what} is not in place", f"arena byte {offset + at} holds {_name(found[at])}"
+            )
 
 
 def _contents(graph: Graph) -> dict[TensorId, TensorId]:
@@ -172,6 +183,14 @@ def _window_rows(step: Step, row: int) -> Iterator[int]:
         wanted = row * window.stride - window.before + k * window.dilation
         if 0 <= wanted < step.inputs[0].rows:
             yield wanted
+
+
+def _require_apart(step: Step, image: int, read: int, written: int) -> None:
+    """A kernel that re-reads its rows must not write over them in the same call."""
+    start, output = _address(step.inputs[0], image, read), _address(step.output, image, written)
+    overlap = start < output + step.output.row_bytes and output < start + step.inputs[0].row_bytes
+    if step.candidate.rereads and overlap:
+        raise _defect(f"step {step.index} writes over a row it still reads", step.name)
 
 
 def _ring_labels(step: Step, row: int, size: int) -> Shadow:

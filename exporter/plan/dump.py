@@ -60,13 +60,12 @@ def _lines(program: Program) -> Iterator[str]:
 
 def _step_lines(step: Step) -> Iterator[str]:
     inputs = ", ".join(_view(view) for view in step.inputs)
-    yield f"  step {step.index} (layer {step.op_index} {step.kind}): {_view(step.output)} = {step.function}({inputs})"
+    yield f"  step {step.index} (layer {step.op_index} {step.kind}):"
+    yield f"    {_view(step.output)} = {step.function}({inputs})"
     if step.candidate.window is not None:
-        window = step.candidate.window
-        yield f"    window size={window.size} stride={window.stride} dilation={window.dilation} before={window.before}"
+        yield f"    {step.candidate.window}"
     if step.candidate.ring is not None:
-        ring = step.candidate.ring
-        yield f"    ring at {step.ring_offset}: {ring.slots} slots of {ring.pitch_bytes} bytes, fill {ring.fill}"
+        yield f"    {step.candidate.ring} at {step.ring_offset}"
     if step.constants:
         yield f"    constants {', '.join(step.constants)}"
 

@@ -1,4 +1,4 @@
-"""From a graph to a `Program`: kernels chosen, storage shared, offsets assigned, constants packed."""
+"""From a graph to a `Program`: kernels chosen, storage shared, offsets given, constants packed."""
 
 from __future__ import annotations
 
@@ -144,7 +144,9 @@ def _working_memory(layers: Sequence[Layer]) -> list[Request]:
         if layer.candidate.ring is not None:
             requests.append(Request(f"ring_{index}", layer.candidate.ring.bytes, index, index))
         if layer.candidate.scratch_bytes:
-            requests.append(Request(f"scratch_{index}", layer.candidate.scratch_bytes, index, index))
+            requests.append(
+                Request(f"scratch_{index}", layer.candidate.scratch_bytes, index, index)
+            )
     return requests
 
 
@@ -200,7 +202,9 @@ def _step(
 
 def _view(tensor: TensorId, rows: Rows, offset: int) -> View:
     """A tensor that exists as a whole, row after row."""
-    return View(tensor, offset, rows.count, rows.bytes, rows.bytes, rows.count, rows.count * rows.bytes)
+    return View(
+        tensor, offset, rows.count, rows.bytes, rows.bytes, rows.count, rows.count * rows.bytes
+    )
 
 
 def _arrays(layer: Layer) -> Iterator[ConstantArray]:

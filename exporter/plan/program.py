@@ -1,8 +1,8 @@
 """The program: everything the renderer prints, and nothing it has to decide.
 
 A frozen list of steps over one arena. An activation operand is a `View`: where each of its rows
-lives. Row y of an image is at `offset + (y % slots) * pitch_bytes`; a whole tensor has as many slots
-as rows, a ring has fewer. In-place execution, rings and overlaps are views that share bytes.
+lives. Row y of an image is at `offset + (y % slots) * pitch_bytes`; a whole tensor has as many
+slots as rows, a ring has fewer. In-place execution, rings and overlaps are views that share bytes.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from exporter.render import c_format
 
 
 def template_folder() -> Path:
-    """The folder `firmware_templates`: beside the package in a checkout, inside it when installed."""
+    """The folder `firmware_templates`: beside the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "firmware_templates"
     return installed if installed.is_dir() else package.parent / "firmware_templates"

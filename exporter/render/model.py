@@ -38,7 +38,9 @@ def stays_inside(step: Step) -> bool:
 register(layer_name, quantization_text, stays_inside)
 
 
-def render_model(program: Program, *, prefix: str = "model", guard_bytes: int = 0) -> dict[str, str]:
+def render_model(
+    program: Program, *, prefix: str = "model", guard_bytes: int = 0
+) -> dict[str, str]:
     """The text of each C file of the model, by path relative to the project."""
     kernels = {
         function.name: render(f"kernels/{function.kernel}.c.j2", function=function)

@@ -22,7 +22,7 @@ TEMPLATE_SUFFIX = ".j2"
 def app_names() -> tuple[str, ...]:
     """The applications that a project can be rendered with."""
     folder = template_folder() / "apps"
-    return tuple(sorted(path.name for path in folder.iterdir() if any(path.glob("*.c"))))
+    return tuple(sorted(path.name for path in folder.iterdir() if any(path.glob("main.c*"))))
 
 
 def render_platform(

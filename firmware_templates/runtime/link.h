@@ -13,7 +13,12 @@
 #error "NANO_LINK_PAYLOAD_BYTES: 48 holds the longest fixed reply, 32768 is the largest allowed"
 #endif
 
-enum nano_log_level { NANO_LOG_DEBUG = 0, NANO_LOG_INFO = 1, NANO_LOG_WARNING = 2, NANO_LOG_ERROR = 3 };
+enum nano_log_level {
+    NANO_LOG_DEBUG = 0,
+    NANO_LOG_INFO = 1,
+    NANO_LOG_WARNING = 2,
+    NANO_LOG_ERROR = 3
+};
 
 /* Longer lines are cut. */
 #define NANO_LOG_BYTES 80u

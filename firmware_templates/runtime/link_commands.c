@@ -111,8 +111,7 @@ static int8_t *find_bytes(uint32_t index, uint32_t offset, size_t count)
     return tensor->data + offset;
 }
 
-static enum nano_status write_tensor(const uint8_t *payload, size_t size,
-                                     struct nano_writer *reply)
+static enum nano_status write_tensor(const uint8_t *payload, size_t size, struct nano_writer *reply)
 {
     (void)reply;
     const size_t count = size - 6;

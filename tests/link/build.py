@@ -1,4 +1,4 @@
-"""Compiles the C side of the link for the tests: with the host's compiler, around the fake model."""
+"""Compiles the C side of the link for the tests, with the host's compiler and a fake model."""
 
 from __future__ import annotations
 

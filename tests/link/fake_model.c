@@ -2,14 +2,20 @@
  *
  * inputs: 0 "image" int8 [1,8], 1 "large" int8 [1,3000]; outputs: 0 "sum" int8 [1,4],
  * 1 "count" int32 [1,1]. `sum[i] = image[2i] + image[2i+1]`, `count` counts the runs since boot. */
-#define _POSIX_C_SOURCE 200809L
 #include <string.h>
-#include <time.h>
 
 #include "model_description.h"
+#include "platform.h"
 
 enum { GUARD = 16, ARENA = 3024, LARGE = 3000 };
-enum misbehaviour { OVERRUN = 101, UNDERRUN = 102, NULL_WRITE = 103, DIVIDE = 104, SLOW = 105 };
+enum misbehaviour {
+    OVERRUN = 101,
+    UNDERRUN = 102,
+    NULL_WRITE = 103,
+    DIVIDE = 104,
+    SLOW = 105,
+    FAR_READ = 106, /* an address that no board has */
+};
 
 static int8_t memory[GUARD + ARENA + GUARD] __attribute__((aligned(16)));
 #define image (memory + GUARD)
@@ -19,17 +25,37 @@ static int8_t memory[GUARD + ARENA + GUARD] __attribute__((aligned(16)));
 
 static int32_t runs;
 
+static void be_slow(void)
+{
+    const uint64_t start = platform_ticks();
+    while (platform_ticks() - start < 2ull * platform_ticks_hz()) {
+    }
+}
+
 static void misbehave(void)
 {
     volatile int zero = 0, seven = 7;
-    const struct timespec slow = {2, 500000000};
     switch (image[0]) {
-    case OVERRUN: memory[GUARD + ARENA + 3] = 0; break;
-    case UNDERRUN: memory[1] = 0; break;
-    case NULL_WRITE: *(volatile int8_t *)(uintptr_t)zero = 1; break;
-    case DIVIDE: zero = seven / zero; break;
-    case SLOW: nanosleep(&slow, NULL); break;
-    default: break;
+    case OVERRUN:
+        memory[GUARD + ARENA + 3] = 0;
+        break;
+    case UNDERRUN:
+        memory[1] = 0;
+        break;
+    case NULL_WRITE:
+        *(volatile int8_t *)(uintptr_t)zero = 1;
+        break;
+    case DIVIDE:
+        zero = seven / zero;
+        break;
+    case SLOW:
+        be_slow();
+        break;
+    case FAR_READ:
+        seven = *(volatile int *)0xD0000000u;
+        break;
+    default:
+        break;
     }
 }
 

@@ -35,12 +35,29 @@ void platform_serial_write(const uint8_t *data, size_t size)
     }
 }
 
-uint64_t platform_ticks(void) { return ticks += 10; }
-uint32_t platform_ticks_hz(void) { return 25000000; }
-void platform_stack_paint(void) {}
-uint32_t platform_stack_used(void) { return 684; }
-uint32_t platform_image_bytes(void) { return 20000; }
-uint32_t platform_boot_nonce(void) { return nonce; }
+uint64_t platform_ticks(void)
+{
+    return ticks += 10;
+}
+uint32_t platform_ticks_hz(void)
+{
+    return 25000000;
+}
+void platform_stack_paint(void)
+{
+}
+uint32_t platform_stack_used(void)
+{
+    return 684;
+}
+uint32_t platform_image_bytes(void)
+{
+    return 20000;
+}
+uint32_t platform_boot_nonce(void)
+{
+    return nonce;
+}
 
 bool platform_spin(uint32_t instructions)
 {
@@ -56,7 +73,10 @@ bool platform_take_fault(struct platform_fault *fault)
     return there;
 }
 
-void platform_reset(void) { longjmp(after_reset, 1); }
+void platform_reset(void)
+{
+    longjmp(after_reset, 1);
+}
 
 /* Boots the device with `boot_nonce`; a fault waits to be taken. */
 void stub_boot(uint32_t boot_nonce)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -30,9 +32,7 @@ def test_frames_survive_any_splitting(
     edges = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
     decoder = frames.Decoder()
     got = [
-        body
-        for start, end in zip(edges, edges[1:], strict=False)
-        for body in decoder.feed(stream[start:end])
+        body for start, end in itertools.pairwise(edges) for body in decoder.feed(stream[start:end])
     ]
     assert got == bodies
     assert c_frames.decode(stream) == bodies
@@ -53,7 +53,9 @@ def test_a_frame_behind_garbage_is_found_and_both_decoders_agree(
 
 @QUICK
 @given(body=st.binary(min_size=1, max_size=300), data=st.data())
-def test_a_flipped_bit_is_never_accepted(c_frames: CFrames, body: bytes, data: st.DataObject) -> None:
+def test_a_flipped_bit_is_never_accepted(
+    c_frames: CFrames, body: bytes, data: st.DataObject
+) -> None:
     frame = bytearray(frames.encode(body))
     place = data.draw(st.integers(1, len(frame) - 2))
     frame[place] ^= 1 << data.draw(st.integers(0, 7))

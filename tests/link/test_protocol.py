@@ -93,7 +93,7 @@ def test_python_understands_the_descriptions() -> None:
     assert (read.ticks_hz, read.arena_bytes) == (25_000_000, 3024)
     assert read.model_sha256.startswith("112233") and read.build_id.startswith("aabb")
     image = messages.TensorDescription.decode(payload("describe input 0")[2:])
-    assert (image.name, image.dtype, image.shape) == ("image", "int8", (1, 8))
+    assert (image.name, image.dtype.name, image.shape) == ("image", "int8", (1, 8))
     assert (image.scale, image.zero_point, image.size_bytes) == (0.5, -3, 8)
     step = messages.StepDescription.decode(payload("describe step 1")[2:])
     assert step == messages.StepDescription("COUNT", "count")

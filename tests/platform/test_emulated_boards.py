@@ -18,7 +18,7 @@ from tests.platform.probe import EMULATED, Probe, build_probe, need_tool
 pytestmark = [pytest.mark.toolchain, pytest.mark.emulator]
 
 FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD = range(5)
-NOWHERE = 0xD0000000
+NOWHERE = 0xE8000000
 
 Builder = Callable[[str], Firmware]
 

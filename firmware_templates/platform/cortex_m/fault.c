@@ -61,7 +61,26 @@ __attribute__((naked)) void fault_handler(void) {
         "b fault_report");
 }
 
+/* The end of the stack, which is the start of RAM: the pages below it, where some boards answer, are
+ * put out of bounds. Armv8-M has a register for this instead, set by reset_handler. */
+#if defined(__ARM_ARCH_8M_MAIN__) || defined(__ARM_ARCH_8_1M_MAIN__)
+static void guard_stack(void) {}
+#else
+enum { GUARD_LOG2_BYTES = 12 };
+
+static void guard_stack(void) {
+    if ((MPU_TYPE & MPU_TYPE_DREGION) != 0) {
+        const uint32_t end = (uint32_t)(uintptr_t)linker_stack_bottom;
+        MPU_RBAR = (end - (1u << GUARD_LOG2_BYTES)) | MPU_RBAR_VALID;
+        MPU_RASR = MPU_RASR_SIZE(GUARD_LOG2_BYTES) | MPU_RASR_ENABLE;
+        MPU_CTRL = MPU_CTRL_PRIVDEFENA | MPU_CTRL_ENABLE;
+        __asm__ volatile("dsb\n\tisb" ::: "memory");
+    }
+}
+#endif
+
 void fault_init(void) {
+    guard_stack();
     SCB_SHCSR |= SCB_SHCSR_FAULTS;
 #ifdef NANO_TRAP_UNALIGNED
     SCB_CCR |= SCB_CCR_DIV_0_TRP | SCB_CCR_UNALIGN_TRP;

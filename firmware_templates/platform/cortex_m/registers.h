@@ -40,4 +40,16 @@
 #define SCB_CPACR REGISTER(0xE000ED88u)
 #define SCB_CPACR_CP10_CP11 (0xFu << 20) /* FPU, and MVE on Armv8.1-M (DDI 0553, D1.2.20) */
 
+/* Memory protection unit of Armv7-M, B3.5. */
+#define MPU_TYPE REGISTER(0xE000ED90u)
+#define MPU_TYPE_DREGION (0xFFu << 8)
+#define MPU_CTRL REGISTER(0xE000ED94u)
+#define MPU_CTRL_ENABLE (1u << 0)
+#define MPU_CTRL_PRIVDEFENA (1u << 2) /* what no region covers is as without the unit */
+#define MPU_RBAR REGISTER(0xE000ED9Cu)
+#define MPU_RBAR_VALID (1u << 4) /* selects the region in bits 3 to 0 */
+#define MPU_RASR REGISTER(0xE000EDA0u)
+#define MPU_RASR_ENABLE (1u << 0) /* with access permission 0: no access */
+#define MPU_RASR_SIZE(log2_bytes) (((log2_bytes) - 1u) << 1)
+
 #endif

@@ -14,7 +14,7 @@ typedef Elf64_Phdr elf_segment;
 typedef Elf32_Ehdr elf_header;
 typedef Elf32_Phdr elf_segment;
 #endif
-extern const elf_header __ehdr_start; /* defined by the linker */
+extern const uint8_t __ehdr_start[]; /* defined by the linker: the start of the image */
 #endif
 
 #include "host.h"
@@ -71,8 +71,9 @@ uint32_t platform_boot_nonce(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
-    const uint64_t mixed = ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec ^
-                            (uint64_t)getpid() << 40) * 0x9E3779B97F4A7C15u;
+    const uint64_t mixed =
+        ((uint64_t)now.tv_sec << 30 ^ (uint64_t)now.tv_nsec ^ (uint64_t)getpid() << 40) *
+        0x9E3779B97F4A7C15u;
     return (uint32_t)(mixed >> 32);
 }
 
@@ -109,10 +110,10 @@ uint32_t platform_stack_used(void)
 uint32_t platform_image_bytes(void)
 {
 #ifdef __linux__
-    const uint8_t *const image = (const uint8_t *)&__ehdr_start;
-    const elf_segment *const segments = (const void *)(image + __ehdr_start.e_phoff);
+    const elf_header *const header = (const void *)__ehdr_start;
+    const elf_segment *const segments = (const void *)(__ehdr_start + header->e_phoff);
     uint64_t bytes = 0;
-    for (unsigned i = 0; i < __ehdr_start.e_phnum; i++) {
+    for (unsigned i = 0; i < header->e_phnum; i++) {
         bytes += segments[i].p_type == PT_LOAD ? segments[i].p_filesz : 0;
     }
     return (uint32_t)bytes;

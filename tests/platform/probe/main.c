@@ -117,15 +117,15 @@ enum { FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD
 static volatile uint32_t zero;
 
 static void fault(uint32_t kind) {
-    static volatile uint32_t *volatile nowhere = (volatile uint32_t *)0xD0000000u;
+    static volatile uint32_t *volatile nowhere = (volatile uint32_t *)0xE8000000u;
     if (kind == FAULT_JUMP) {
-        ((void (*)(void))(uintptr_t)0xD0000001u)();
+        ((void (*)(void))(uintptr_t)0xE8000001u)();
     } else if (kind == FAULT_LOAD) {
         zero = *nowhere;
     } else if (kind == FAULT_OVERFLOW) {
         zero = recurse(&zero);
     } else if (kind == FAULT_DIVISION) {
-        zero = 1u / zero;
+        zero = 1000u / zero;
     } else if (kind == FAULT_MASKED_LOAD) {
         platform_stack_paint(); /* which may mask interrupts, and faults with them */
         zero = *nowhere;

@@ -1,0 +1,55 @@
+"""PADV2 against the oracle, up to the five dimensions it supports."""
+
+from __future__ import annotations
+
+import pytest
+
+from exporter.ops.base import Dialect
+from exporter.ops.padding import amounts_are_constant, output_is_the_padded_shape
+from exporter.ops.padv2 import value_is_constant
+from tests.ops.harness import check_models, check_operator
+from tests.ops.models import Operand, assert_refused, constant, model, numbers
+
+X = Operand((2, 3, 4), 0.05, 9)
+VALUE = constant([-77], 0.05, 9)
+
+
+def pad(shape: tuple[int, ...], amounts: list[tuple[int, int]]) -> bytes:
+    padded = tuple(size + sum(ends) for size, ends in zip(shape, amounts, strict=True))
+    operands = [X.with_shape(*shape), numbers(amounts), VALUE]
+    return model("PADV2", operands, X.with_shape(*padded))
+
+
+@pytest.mark.parametrize("dialect", ["tflite", "litert"])
+def test_random_models(dialect: Dialect) -> None:
+    check_operator("PADV2", range(30), dialect=dialect)
+
+
+def test_ranks_one_to_five() -> None:
+    models = {
+        "1": pad((5,), [(2, 3)]),
+        "2": pad((5, 2), [(0, 3), (1, 0)]),
+        "3": pad((2, 3, 4), [(1, 1), (0, 0), (0, 0)]),
+        "4": pad((1, 6, 5, 3), [(0, 0), (1, 2), (3, 0), (0, 0)]),
+        "5": pad((2, 2, 3, 2, 2), [(1, 0), (0, 1), (2, 2), (0, 0), (1, 1)]),
+    }
+    check_models(models)
+
+
+def test_no_padding_at_all() -> None:
+    check_models({"none": pad((2, 3, 4), [(0, 0)] * 3)})
+
+
+def test_what_is_refused() -> None:
+    more = [VALUE]
+    shape = model("PADV2", [X, numbers([(1, 1)] * 3), *more], X.with_shape(4, 5, 5))
+    assert_refused(shape, output_is_the_padded_shape)
+    negative = model("PADV2", [X, numbers([(0, 0), (-1, 0), (0, 0)]), *more], X.with_shape(2, 2, 4))
+    assert_refused(negative, amounts_are_constant)
+    rank = model("PADV2", [X, numbers([(0, 0)] * 2), *more], X)
+    assert_refused(rank, amounts_are_constant)
+
+
+def test_a_value_of_another_quantization_is_refused() -> None:
+    operands = [X, numbers([(0, 0)] * 3), constant([1], 0.06, 9)]
+    assert_refused(model("PADV2", operands, X), value_is_constant)
