@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -23,7 +24,14 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 MODEL = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=True)
-INTERRUPTED = 130
+TAKEN_PREFIXES = ("platform", "nano", "nano_link")
+"""Prefixes of the C names of platform and runtime."""
+
+
+class Interrupted(NanoexportError):
+    """Ctrl-C."""
+
+    exit_code = 130
 
 
 def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
@@ -73,6 +81,17 @@ def settings_options(command: Command) -> Command:
     return command
 
 
+def _check_prefix(context: click.Context, option: click.Parameter, prefix: str) -> str:
+    """What the user's C compiler, or our own C names, would stumble over is refused here."""
+    if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in TAKEN_PREFIXES:
+        raise BadInput(
+            "this prefix cannot begin the names of C functions",
+            value=repr(prefix),
+            allowed=f"a letter, then letters, digits and _; not {' or '.join(TAKEN_PREFIXES)}",
+        )
+    return prefix
+
+
 def board_option(*, required: bool = True) -> Callable[[Command], Command]:
     return click.option(
         "--board", metavar="BOARD", required=required, help="A name that 'nanoexport boards' lists."
@@ -87,8 +106,21 @@ def port_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def _keep_lines(command: click.Command) -> None:
+    r"""Docstrings are raw: turn their `\b` into the character by which click keeps lines apart."""
+    command.help = (command.help or "").replace(r"\b", "\b")
+
+
 class Main(click.Group):
-    """Groups help texts by example: keeps the line breaks of epilogues."""
+    """Commands in the order of the pipeline, with their examples as written."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _keep_lines(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        _keep_lines(cmd)
+        super().add_command(cmd, name)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.commands)
@@ -175,7 +207,10 @@ def inspect(
     "--app", type=click.Choice(["hil", "standalone"]), default="hil", show_default=True,
     help="hil serves the link; standalone is the smallest program that runs the model.",
 )  # fmt: skip
-@click.option("--prefix", default="model", show_default=True, help="Prefix of every C name.")
+@click.option(
+    "--prefix", default="model", show_default=True, callback=_check_prefix,
+    help="Prefix of every C name.",
+)  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace rendered files even if they were edited.")
 @settings_options
 @common_options
@@ -245,7 +280,7 @@ def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> 
     """
     from exporter.hil.flashing import flash_project  # noqa: PLC0415
 
-    flash_project(output.text, output.document, folder, port=port, serve=serve)
+    flash_project(output.text, output.document_now, folder, port=port, serve=serve)
 
 
 @cli.command()
@@ -419,18 +454,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def run(output: Output, arguments: Sequence[str] | None = None) -> int:
     """The exit code of one run."""
     try:
-        cli.main(arguments, standalone_mode=False, obj=output)
+        cli.main(arguments, prog_name="nanoexport", standalone_mode=False, obj=output)
+        output.finish()
     except NanoexportError as error:
         return _report(output, error)
     except click.exceptions.Exit as done:
         return done.exit_code
     except click.ClickException as error:
         return _report(output, _usage_error(error))
-    except BrokenPipeError:
-        sys.stderr.close()
+    except SystemExit:
+        pass  # click, when whoever read the help has gone
     except (KeyboardInterrupt, click.Abort):
-        print("interrupted", file=sys.stderr)
-        return INTERRUPTED
+        return _report(output, Interrupted("interrupted"))
     except Exception as error:  # the last resort: a defect of ours, told without a traceback
         logging.debug("", exc_info=error)
         return _report(output, _defect(error))
@@ -445,6 +480,8 @@ def _report(output: Output, error: NanoexportError) -> int:
 def _usage_error(error: click.ClickException) -> BadInput:
     context = getattr(error, "ctx", None)
     command = context.command_path if context else "nanoexport"
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return BadInput("no command", allowed=[*cli.commands], next_step=f"see: {command} --help")
     return BadInput(error.format_message(), next_step=f"see: {command} --help")
 
 

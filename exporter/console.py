@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import (
@@ -30,15 +31,27 @@ class Output:
 
     as_json: bool = False
     verbosity: int = 0
+    _document: dict[str, Any] = field(default_factory=dict)
+    _printed: bool = False
 
     def text(self, line: str = "") -> None:
         """A line for people."""
-        print(line, file=sys.stderr if self.as_json else sys.stdout, flush=True)
+        _print(line, sys.stderr if self.as_json else sys.stdout)
 
     def document(self, document: Mapping[str, Any]) -> None:
-        """The result for programs; silent unless JSON was asked for."""
-        if self.as_json:
-            print(json.dumps({"schema_version": 1, **document}, indent=2), flush=True)
+        """The result for programs; printed by `finish`, or with the error that follows it."""
+        self._document = dict(document)
+
+    def document_now(self, document: Mapping[str, Any]) -> None:
+        """The result of a command that goes on running."""
+        self.document(document)
+        self.finish()
+
+    def finish(self) -> None:
+        """Print the one document, where JSON was asked for."""
+        if self.as_json and not self._printed:
+            _print(json.dumps({"schema_version": 1, **self._document}, indent=2), sys.stdout)
+            self._printed = True
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table for people; numbers are right-aligned and grouped by thousands."""
@@ -53,13 +66,16 @@ class Output:
         for row in rows:
             table.add_row(*(cell(value) for value in row))
         stream = sys.stderr if self.as_json else sys.stdout
-        Console(file=stream, width=None if stream.isatty() else 140, highlight=False).print(table)
+        console = Console(file=stream, width=None if stream.isatty() else 140, highlight=False)
+        with console.capture() as captured:
+            console.print(table)
+        _print("\n".join(line.rstrip() for line in captured.get().splitlines()), stream)
 
     def error(self, error: NanoexportError) -> None:
         """The one place where an error is shown."""
-        if self.as_json:
-            print(json.dumps({"schema_version": 1, "error": error.as_dict()}, indent=2), flush=True)
-        print(f"error: {error}", file=sys.stderr, flush=True)
+        self.document({**self._document, "error": error.as_dict()})
+        self.finish()
+        _print(f"error: {error}", sys.stderr)
 
     @contextmanager
     def progress(self) -> Iterator[Callable[[str, int, int], None]]:
@@ -72,13 +88,23 @@ class Output:
             TimeElapsedColumn(),
             TimeRemainingColumn(),
         )
-        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        console = Console(stderr=True)
+        disabled = not console.is_terminal  # a log has no use for a bar, nor for its empty lines
+        with Progress(*columns, console=console, transient=True, disable=disabled) as bar:
             task = bar.add_task("", total=None)
 
             def update(stage: str, done: int, total: int) -> None:
                 bar.update(task, description=stage, completed=done, total=total or None)
 
             yield update
+
+
+def _print(text: str, stream: TextIO) -> None:
+    """Print, even where the reader has gone (`| head -1`): the exit code stays that of the work."""
+    try:
+        print(text, file=stream, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def cell(value: object) -> str:

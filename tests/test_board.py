@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -47,7 +48,7 @@ def test_what_a_board_refers_to_exists(name: str) -> None:
 @pytest.mark.parametrize("name", board_names())
 def test_regions_do_not_overlap(name: str) -> None:
     regions = sorted(load_board(name).memory, key=lambda region: region.origin)
-    for lower, upper in zip(regions, regions[1:], strict=False):
+    for lower, upper in itertools.pairwise(regions):
         assert lower.origin + lower.bytes <= upper.origin
 
 

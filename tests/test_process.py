@@ -124,7 +124,10 @@ def test_dry_run_logs_and_runs_nothing(tmp_path: Path, caplog: pytest.LogCapture
 
 @pytest.mark.parametrize(
     ("tool", "package"),
-    [("qemu-system-arm", "qemu-system-arm"), ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf")],
+    [
+        ("qemu-system-arm", "qemu-system-arm"),
+        ("riscv64-unknown-elf-gcc", "gcc-riscv64-unknown-elf"),
+    ],
 )
 def test_missing_tool_names_its_package(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, tool: str, package: str

@@ -77,7 +77,7 @@ def measure_image(elf: Path) -> ImageSize:
 
 
 def _in_ram(section: Section) -> bool:
-    """Written to, or reserved without contents: linkers flag a stack that nobody names read-only."""
+    """Written to, or reserved without contents (some linkers flag such a stack read-only)."""
     flags = section["sh_flags"]
     written = flags & SH_FLAGS.SHF_WRITE or section["sh_type"] == "SHT_NOBITS"
     return bool(flags & SH_FLAGS.SHF_ALLOC and written)

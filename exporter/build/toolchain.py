@@ -42,7 +42,8 @@ MEMORY_FLAGS: dict[ToolchainName, tuple[str, ...]] = {
     "clang": ("-fno-builtin",),
 }
 
-# clang's -nostdlib also leaves out its run-time library, the counterpart of libgcc.
+# clang's -nostdlib also leaves out its run-time library, the counterpart of libgcc. For a hosted
+# target it links the C library unless told -nostdlib; 64 bit hosts need no run-time library.
 BARE_LINK_FLAGS: dict[ToolchainName, tuple[str, ...]] = {
     "gcc": ("-nostdlib", "-static"),
     "clang": ("-nostartfiles", "-static"),
@@ -94,7 +95,7 @@ def toolchain_for(board: Board, name: str, optimize: str) -> Toolchain:
         warning_flags=WARNING_FLAGS,
         memory_flags=MEMORY_FLAGS[wanted],
         link_flags=BARE_LINK_FLAGS[wanted] if board.freestanding else (),
-        bare_link_flags=BARE_LINK_FLAGS[wanted],
+        bare_link_flags=BARE_LINK_FLAGS[wanted if board.freestanding else "gcc"],
         runtime_libraries=RUNTIME_LIBRARIES[wanted],
     )
 

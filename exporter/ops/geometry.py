@@ -79,6 +79,8 @@ def output_shape_fits(
     op: Op, input_shape: tuple[int, ...], output_shape: tuple[int, ...], kernel: tuple[int, int]
 ) -> bool:
     """Whether the stated output height and width are those that TFLite computes."""
+    if not _is_positive(op, kernel):
+        return False
     vertical, horizontal = spatial_axes(op, input_shape, output_shape, kernel)
     return all(
         axis.output == _output_size(op, axis, ends)
@@ -87,6 +89,12 @@ def output_shape_fits(
             (horizontal, ("pad_left", "pad_right")),
         )
     )
+
+
+def _is_positive(op: Op, kernel: tuple[int, int]) -> bool:
+    """Whether kernel, strides and dilations are at least 1: corrupt files say otherwise."""
+    steps = (int(value) for key, value in op.options.items() if key.startswith(_INTEGERS))
+    return all(size >= 1 for size in (*kernel, *steps))
 
 
 def _output_size(op: Op, axis: Axis, ends: tuple[str, str]) -> int:

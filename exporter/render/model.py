@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.graph.ir import Tensor
+from exporter.graph.ir import Tensor, short_name
 from exporter.plan.program import Program, Step
 from exporter.render.c_format import c_identifier
 from exporter.render.environment import register, render, template_folder
@@ -35,7 +35,18 @@ def stays_inside(step: Step) -> bool:
     return window.before == 0 and bottom <= step.inputs[0].rows
 
 
-register(layer_name, quantization_text, stays_inside)
+def is_one_window(step: Step) -> bool:
+    """Whether one call with plain row pointers computes the whole output."""
+    candidate = step.candidate
+    return (
+        step.output.rows == 1
+        and candidate.images == 1
+        and candidate.ring is None
+        and stays_inside(step)
+    )
+
+
+register(is_one_window, layer_name, quantization_text, short_name, stays_inside)
 
 
 def render_model(

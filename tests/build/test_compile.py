@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter import flash
 from exporter.board import Board, board_names, load_board
 from exporter.build import (
     Firmware,
@@ -35,20 +36,26 @@ from tests.platform.probe import build_probe, need_tool
 pytestmark = pytest.mark.toolchain
 
 
-def need_compiler(board: Board, name: str) -> None:
+def need_compiler(board: Board, name: toolchain.ToolchainName) -> None:
     """Skip, saying why, where the toolchain of a board is missing."""
-    need_tool("cmake", "ninja", board.compilers["clang" if name == "clang" else "gcc"].program)
+    need_tool("cmake", "ninja", board.compilers[name].program)
 
 
-def build_sample(folder: Path, board: Board, name: str = "gcc", **options: str) -> Firmware:
+def build_sample(
+    folder: Path, board: Board, name: toolchain.ToolchainName = "gcc", **options: str
+) -> Firmware:
     """The sample project of a board, built."""
     need_compiler(board, name)
     return build(sample_project(folder, board, toolchain=name, **options))  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(("name", "optimize"), [("gcc", "speed"), ("gcc", "size"), ("clang", "speed")])
+@pytest.mark.parametrize(
+    ("name", "optimize"), [("gcc", "speed"), ("gcc", "size"), ("clang", "speed")]
+)
 @pytest.mark.parametrize("board_name", board_names())
-def test_builds_without_warning(tmp_path: Path, board_name: str, name: str, optimize: str) -> None:
+def test_builds_without_warning(
+    tmp_path: Path, board_name: str, name: toolchain.ToolchainName, optimize: str
+) -> None:
     """-Wall -Wextra -Wconversion -Werror are on; the linkers have nothing to say either."""
     board = load_board(board_name)
     firmware = build_sample(tmp_path, board, name, optimize=optimize)
@@ -69,9 +76,25 @@ def test_builds_without_warning(tmp_path: Path, board_name: str, name: str, opti
     assert footprint.flash_bytes == footprint.code_bytes + WEIGHTS
 
 
+def test_host_runs_with_sanitizers(tmp_path: Path) -> None:
+    """A sanitized program is a program of its own: no footprint, and a crash is reported."""
+    board = load_board("host")
+    need_compiler(board, "gcc")
+    project = sample_project(tmp_path, board)
+    firmware = build(project, options=["NANO_SANITIZE=ON"])
+    assert firmware.footprint is None
+    with flash.start(board, firmware.elf) as running:
+        assert running.port is not None
+        assert running.port.startswith("/dev/")
+        assert running.alive()
+    assert not running.alive()
+
+
 @pytest.mark.parametrize("name", ["gcc", "clang"])
 @pytest.mark.parametrize("board_name", ["mps2-an385", "mps3-an547", "riscv32-virt"])
-def test_memory_functions_call_nothing(tmp_path: Path, board_name: str, name: str) -> None:
+def test_memory_functions_call_nothing(
+    tmp_path: Path, board_name: str, name: toolchain.ToolchainName
+) -> None:
     """A memcpy that was compiled into a call of memcpy would never return."""
     need_tool("nm")
     firmware = build_sample(tmp_path, load_board(board_name), name)
@@ -126,7 +149,7 @@ def test_compiler_errors_are_shown(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["gcc", "clang"])
-def test_too_big_says_by_how_much(tmp_path: Path, name: str) -> None:
+def test_too_big_says_by_how_much(tmp_path: Path, name: toolchain.ToolchainName) -> None:
     board = load_board("mps3-an547")
     need_compiler(board, name)
     project = sample_project(tmp_path, board, toolchain=name, arena_bytes=board.ram_bytes)

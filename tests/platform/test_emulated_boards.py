@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from exporter.board import Board, load_board
 from exporter.build import Firmware, check_fits, measure_image
@@ -183,6 +184,48 @@ def test_unaligned_access_works(probe: Probe) -> None:
     assert probe.ask("U") == (0x04030201,)
 
 
+@pytest.mark.parametrize("name", ["mps2-an385", "mps2-an386", "mps3-an547"])
+def test_unaligned_access_can_be_made_a_fault(tmp_path: Path, name: str) -> None:
+    board = load_board(name)
+    firmware = build_probe(board, tmp_path, options=["NANO_TRAP_UNALIGNED=ON"])
+    with Emulator(board, firmware.elf) as emulator:
+        probe = Probe.on(emulator)
+        probe.send("U")
+        probe.wait_for_boot()
+        fault = probe.take_fault()
+    assert fault is not None
+    assert fault["status"] == 1 << 24  # CFSR.UNALIGNED
+
+
+def test_ticks_go_on_where_the_counter_wraps(firmware_of: Builder) -> None:
+    """SysTick has 24 bits: 2^24 ticks of 40 instructions. Nothing is lost, nothing goes back."""
+    board = load_board("mps2-an386")
+    with Emulator(board, firmware_of(board.name).elf) as emulator:
+        probe = Probe.on(emulator)
+        assert probe.ask("M", 200_000) == (0,)
+        short = probe.ticks_of_spin(1000)
+        long = probe.ticks_of_spin(1000 + 40 * 20_000_000)
+    assert abs(long - short - 20_000_000) <= 2
+
+
+@pytest.mark.parametrize("name", ["mps2-an386", "mps3-an547", "riscv32-virt"])
+def test_the_other_toolchain_and_size(tmp_path: Path, name: str) -> None:
+    """Start-up, serial port, stack and faults do not depend on the compiler or its options."""
+    board = load_board(name)
+    firmware = build_probe(board, tmp_path, toolchain="clang", optimize="size")
+    with Emulator(board, firmware.elf) as emulator:
+        probe = Probe.on(emulator)
+        assert probe.echo(bytes(range(256)) * 4) == bytes(range(256)) * 4
+        assert probe.ask("S", 1000) == (1000,)
+        assert probe.ask("P", 1234) == (617,)
+        assert probe.ask("I") == (measure_image(firmware.elf).image_bytes,)
+        probe.send("F", FAULT_JUMP)
+        probe.wait_for_boot()
+        fault = probe.take_fault()
+    assert fault is not None
+    assert fault["pc"] & ~1 == NOWHERE
+
+
 def _in_ram(board: Board, address: int) -> bool:
     ram = board.region("ram")
     return ram.origin <= address <= ram.origin + ram.bytes
@@ -192,7 +235,7 @@ def _symbol_at(firmware: Firmware, address: int) -> str:
     """The function of the ELF file that holds an address."""
     with firmware.elf.open("rb") as stream:
         table = ELFFile(stream).get_section_by_name(".symtab")
-        assert table is not None
+        assert isinstance(table, SymbolTableSection)
         for symbol in table.iter_symbols():
             start = symbol["st_value"] & ~1
             inside = start <= address & ~1 <= start + symbol["st_size"]

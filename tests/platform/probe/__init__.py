@@ -15,6 +15,7 @@ import pytest
 from exporter import process
 from exporter.board import Board, all_boards
 from exporter.build import Firmware, build
+from exporter.build.toolchain import ToolchainName
 from exporter.errors import MissingTool
 from exporter.flash import Emulator
 from exporter.render.platform import render_platform
@@ -51,12 +52,12 @@ def build_probe(
     board: Board,
     folder: Path,
     *,
-    toolchain: str = "gcc",
+    toolchain: ToolchainName = "gcc",
     optimize: str = "speed",
     options: Sequence[str] = (),
 ) -> Firmware:
     """The probe, built for a board."""
-    need_tool("cmake", "ninja", board.compilers[_name(toolchain)].program)
+    need_tool("cmake", "ninja", board.compilers[toolchain].program)
     files = render_platform(
         board,
         app={"main.c": SOURCE.read_text(encoding="utf-8")},
@@ -66,10 +67,6 @@ def build_probe(
     )
     files["nanoexport.json"] = json.dumps({"board": board.name, "toolchain": toolchain})
     return build(write_project(folder, files), options=options)
-
-
-def _name(toolchain: str) -> str:
-    return "clang" if toolchain == "clang" else "gcc"
 
 
 class Probe:
