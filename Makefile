@@ -16,11 +16,12 @@ setup:  ## everything that is missing: Debian packages, .venv with the Python pa
 	@.ci/setup
 
 demo: setup  ## a trained Keras model to bit-exact inference on an emulated board (BOARD=mps2-an386)
+	@mkdir -p build
 	$(BIN)/nanoexport deploy $(DIGITS)/digits.keras --data $(DIGITS)/calibration.npz \
-	    --test $(DIGITS)/test.npz --board $(BOARD)
+	    --test $(DIGITS)/test.npz --board $(BOARD) -o build/digits.tflite
 
 test: lint  ## lint, then all tests (PYTEST_FLAGS=... JOBS=N)
-	$(BIN)/pytest -n $(JOBS) $(PYTEST_FLAGS)
+	$(BIN)/pytest -n $(JOBS) --nano-board $(BOARD) $(PYTEST_FLAGS)
 
 lint: setup  ## formats, ruff, mypy
 	$(BIN)/ruff format --check .
@@ -32,6 +33,9 @@ format: setup  ## bring Python and C into the house's form
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 	$(C_FILES) | xargs $(BIN)/clang-format -i
+
+bench: setup  ## instructions, arena and code of ../shared/models beside TensorFlow Lite Micro's
+	$(BIN)/python -m tests.benchmark
 
 docs: setup  ## write the generated documents anew
 	$(BIN)/python -m exporter.ops.table docs/operators.md

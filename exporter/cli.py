@@ -42,6 +42,12 @@ def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
 def _set_verbosity(context: click.Context, _: click.Parameter, value: int) -> None:
     if value:
         context.ensure_object(Output).verbosity += value
+        _log_to_stderr(context.ensure_object(Output).verbosity)
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
 
 
 def common_options(command: Command) -> Command:
@@ -129,8 +135,7 @@ class Main(click.Group):
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="nanoexport")
 @common_options
-@click.pass_context
-def cli(context: click.Context) -> None:
+def cli() -> None:
     r"""Trained nano models on microcontrollers, proven bit for bit.
 
     \b
@@ -144,9 +149,6 @@ def cli(context: click.Context) -> None:
       nanoexport verify  model.tflite --board mps2-an386
       nanoexport deploy  model.keras --data calib.npz --board mps2-an386
     """
-    output = context.ensure_object(Output)
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(output.verbosity, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s")
 
 
 @cli.command()
@@ -453,6 +455,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(output: Output, arguments: Sequence[str] | None = None) -> int:
     """The exit code of one run."""
+    # Known before click has read it: an option that click refuses may come first.
+    output.as_json = "--json" in (sys.argv[1:] if arguments is None else arguments)
     try:
         cli.main(arguments, prog_name="nanoexport", standalone_mode=False, obj=output)
         output.finish()

@@ -203,6 +203,12 @@ class Child:
         code = self._process.poll()
         return "running" if code is None else exit_status(code)
 
+    def wait(self, seconds: float) -> str:
+        """Wait that long for it to end by itself; `status()` afterwards."""
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(seconds)
+        return self.status()
+
     def stop(self) -> None:
         """End it, at once. Harmless when it has ended."""
         kill_group(self._process)

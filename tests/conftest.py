@@ -48,7 +48,7 @@ class SkipGuard:
         # An expected failure is reported as skipped, too.
         if report.skipped and not hasattr(report, "wasxfail"):
             reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
-            self.skips[str(reason).removeprefix("Skipped: ")] += 1
+            self.skips[" ".join(str(reason).removeprefix("Skipped: ").split())] += 1
 
     def forbidden(self) -> list[str]:
         allowed = allowed_reasons()

@@ -131,7 +131,7 @@ def pad(
     value: int | None = None,
     name: str = "pad",
 ) -> int:
-    """PAD with the zero point, or PADV2 with the int8 `value`; one (before, after) per dimension."""
+    """PAD with the zero point, or PADV2 with int8 `value`; one (before, after) per dimension."""
     spec = builder.tensors[x]
     shape = [d + sum(p) for d, p in zip(spec.shape, paddings, strict=True)]
     y = like(builder, spec, name, shape)

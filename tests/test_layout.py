@@ -1,4 +1,4 @@
-"""The repository is what docs/architecture.md says: directions of imports, registries, documents."""
+"""The repository is what docs/architecture.md says: imports, registries, documents, set-up."""
 
 from __future__ import annotations
 

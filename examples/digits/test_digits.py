@@ -2,8 +2,8 @@
 
     pytest test_digits.py --nano-board mps2-an386
 
-The fixtures `board`, `firmware` and `device` come with nanoexport. `firmware` builds the flatbuffer
-that the fixture `nano_model` names; `device` is the board, running that firmware.
+The fixtures `board`, `firmware` and `device` come with nanoexport; `conftest.py` beside this file
+says which model the firmware is built from.
 """
 
 from __future__ import annotations
@@ -11,9 +11,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import pytest
 
-from exporter.convert import convert
 from exporter.hil.vectors import make_vectors, quantize
 from exporter.link.device import Device
 from exporter.oracle import Oracle
@@ -22,14 +20,6 @@ HERE = Path(__file__).parent
 
 RAM_BUDGET_BYTES = 3 * 1024
 STACK_BUDGET_BYTES = 1024
-
-
-@pytest.fixture(scope="session")
-def nano_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The network as an int8 flatbuffer."""
-    output = tmp_path_factory.mktemp("digits") / "digits.tflite"
-    convert(HERE / "digits.keras", HERE / "calibration.npz", output)
-    return output
 
 
 def infer(device: Device, image: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]

@@ -14,7 +14,7 @@ from pathlib import Path
 from elftools.common.exceptions import ELFError
 from elftools.elf.constants import SH_FLAGS
 from elftools.elf.elffile import ELFFile
-from elftools.elf.sections import Section
+from elftools.elf.sections import Section, SymbolTableSection
 
 from exporter.board import Board
 from exporter.errors import CheckFailed, InternalError
@@ -67,13 +67,25 @@ def measure_footprint(elf: Path) -> Footprint:
 def measure_image(elf: Path) -> ImageSize:
     """Sizes of a firmware ELF. Raises InternalError where the file is no ELF file."""
     with _open(elf) as file:
-        image = sum(
-            segment["p_filesz"]
-            for segment in file.iter_segments()
-            if segment["p_type"] == "PT_LOAD"
-        )
+        image = _image_bytes(file)
         ram = sum(section["sh_size"] for section in file.iter_sections() if _in_ram(section))
     return ImageSize(image_bytes=image, ram_bytes=ram)
+
+
+def _image_bytes(file: ELFFile) -> int:
+    """From the first to the last byte that is stored: the same symbols that the device reads.
+
+    A host program has none: there it is what the loader copies, as platform/host counts it.
+    """
+    symbols = file.get_section_by_name(".symtab")
+    if isinstance(symbols, SymbolTableSection):
+        start = symbols.get_symbol_by_name("linker_image_start")
+        end = symbols.get_symbol_by_name("linker_image_end")
+        if start and end:
+            return int(end[0]["st_value"] - start[0]["st_value"])
+    return sum(
+        segment["p_filesz"] for segment in file.iter_segments() if segment["p_type"] == "PT_LOAD"
+    )
 
 
 def _in_ram(section: Section) -> bool:

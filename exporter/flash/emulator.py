@@ -1,11 +1,15 @@
 """The emulator: a board whose image is given to QEMU when it starts.
 
 The serial port is one end of a socket pair that QEMU inherits: no port number to race for, no
-delay, nothing to clean up, and the end of QEMU is the end of the stream.
+delay, nothing to clean up, and the end of QEMU is the end of the stream. A second pair carries
+QEMU's machine protocol (QMP), only to learn that the machine is complete: until then a wrong
+option, or an image that cannot be loaded, ends QEMU, however long a busy computer takes for it.
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
 import socket
 import time
 from collections.abc import Sequence
@@ -18,7 +22,8 @@ from exporter.flash.base import Flasher, FlashOptions, RunningBoard
 
 # One instruction takes 1 ns of virtual time, so that ticks count instructions, on any machine.
 INSTRUCTION_COUNTING = ("-icount", "shift=0")
-_START_SECONDS = 0.05
+_START_SECONDS = 60.0
+_QMP_HELLO = json.dumps({"execute": "qmp_capabilities"}).encode()
 
 
 def emulator_argv(
@@ -26,10 +31,11 @@ def emulator_argv(
     elf: Path,
     *,
     serial_descriptor: int,
+    control_descriptor: int,
     instruction_counting: bool = True,
     arguments: Sequence[str] = (),
 ) -> list[str]:
-    """The command that runs `elf` on the emulated `board`, its UART on an inherited socket."""
+    """The command that runs `elf` on `board`, its UART and QMP on inherited sockets."""
     if board.emulator is None:
         raise InternalError("the board has no emulator", value=board.name)
     return [
@@ -41,10 +47,12 @@ def emulator_argv(
         "-display",
         "none",
         "-nodefaults",
-        "-monitor",
-        "none",
         "-nic",
         "none",
+        "-chardev",
+        f"socket,id=control,fd={control_descriptor}",
+        "-mon",
+        "chardev=control,mode=control",
         "-chardev",
         f"socket,id=link,fd={serial_descriptor}",
         "-serial",
@@ -53,6 +61,22 @@ def emulator_argv(
         "-kernel",
         str(elf),
     ]
+
+
+def _answers(control: socket.socket) -> bool:
+    """Whether QEMU carries out a command; not, where the stream ends first. Raises TimeoutError."""
+    deadline = time.monotonic() + _START_SECONDS
+    received = b""
+    with contextlib.suppress(ConnectionError):
+        control.sendall(_QMP_HELLO)
+        while b'"return"' not in received:
+            control.settimeout(max(deadline - time.monotonic(), 0.001))
+            chunk = control.recv(4096)
+            if not chunk:
+                return False
+            received += chunk
+        return True
+    return False
 
 
 class Emulator(RunningBoard):
@@ -70,35 +94,46 @@ class Emulator(RunningBoard):
     ) -> None:
         if not elf.is_file():
             raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
-        ours, theirs = socket.socketpair()
-        argv = emulator_argv(
-            board,
-            elf,
-            serial_descriptor=theirs.fileno(),
-            instruction_counting=instruction_counting,
-            arguments=arguments,
-        )
-        self.connection = ours
-        try:
-            self._child = process.spawn(argv, pass_fds=(theirs.fileno(),))
-        except BaseException:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        self._check_started()
-
-    def _check_started(self) -> None:
-        """A wrong option or machine ends QEMU within milliseconds: say so now, not at a timeout."""
-        time.sleep(_START_SECONDS)
-        if not self._child.alive():
-            status, log = self._child.status(), self._child.log_tail()
-            self.stop()
-            raise LinkFailed(
-                f"the emulator ended at once with {status}",
-                value=log or None,
-                next_step="check its version: QEMU 7.2 or later is needed",
+        with contextlib.ExitStack() as after_start:
+            self.connection, serial = socket.socketpair()
+            control, qmp = socket.socketpair()
+            for end in (serial, qmp, control):
+                after_start.callback(end.close)
+            argv = emulator_argv(
+                board,
+                elf,
+                serial_descriptor=serial.fileno(),
+                control_descriptor=qmp.fileno(),
+                instruction_counting=instruction_counting,
+                arguments=arguments,
             )
+            try:
+                self._child = process.spawn(argv, pass_fds=(serial.fileno(), qmp.fileno()))
+            except BaseException:
+                self.connection.close()
+                raise
+            serial.close()
+            qmp.close()  # now the end of QEMU is the end of both streams
+            self._wait_until_complete(control)
+
+    def _wait_until_complete(self, control: socket.socket) -> None:
+        """QEMU answers commands once the machine is built and the image loaded."""
+        try:
+            if _answers(control):
+                return
+            problem = f"ended at once with {self._child.wait(_START_SECONDS)}"
+        except TimeoutError:
+            problem = f"did not start within {_START_SECONDS:g} s"
+        except BaseException:
+            self.stop()
+            raise
+        log = self._child.log_tail()
+        self.stop()
+        raise LinkFailed(
+            f"the emulator {problem}",
+            value=log or None,
+            next_step="check its version: QEMU 7.2 or later is needed",
+        )
 
     @property
     def pid(self) -> int:

@@ -24,6 +24,10 @@ from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Op, Option, Quantization, Tensor
 
 IDENTIFIER = b"TFL3"
+
+LARGEST_ACTIVATION = 2**24
+"""Elements. Constants are bounded by the file; an activation's size is only a claim of the file."""
+
 NUMPY_TYPES = {
     "int4": np.int8, "int8": np.int8, "uint8": np.uint8, "int16": np.int16, "uint16": np.uint16,
     "int32": np.int32, "uint32": np.uint32, "int64": np.int64, "uint64": np.uint64,
@@ -140,13 +144,21 @@ class _Reader:
             raise ValueError(f"tensor {index} has the shape {shape}")
         dtype = TYPE_NAMES[tensor.Type()]
         name = (tensor.Name() or b"").decode("utf-8") or f"tensor_{index}"
+        data = self._constant(tensor, name, shape, dtype)
+        if data is None and prod(shape) > LARGEST_ACTIVATION:
+            raise BadInput(
+                f"the tensor '{name}' is too large for any microcontroller",
+                value=f"{list(shape)}, {prod(shape)} elements",
+                allowed=f"at most {LARGEST_ACTIVATION} elements",
+                next_step="take a smaller model; or the file is corrupt: copy it again",
+            )
         return Tensor(
             id=index,
             name=name,
             shape=shape,
             dtype=dtype,
             quantization=self._quantization(tensor.Quantization()),
-            data=self._constant(tensor, name, shape, dtype),
+            data=data,
         )
 
     def _quantization(self, quantization: Any) -> Quantization | None:
@@ -154,6 +166,8 @@ class _Reader:
             return None
         scales = tuple(float(scale) for scale in self._vector(quantization, "Scale"))
         zero_points = tuple(int(zero) for zero in self._vector(quantization, "ZeroPoint"))
+        if zero_points and len(zero_points) != len(scales):
+            raise ValueError(f"{len(zero_points)} zero points for {len(scales)} scales")
         return Quantization(
             scales=scales,
             zero_points=zero_points or (0,) * len(scales),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
+from exporter.errors import CheckFailed
 from exporter.hil.session import open_device
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
@@ -19,6 +20,8 @@ from exporter.link.device import Device
 CALIBRATION = (200_000, 1_200_000)
 CALIBRATION_TOLERANCE = 1e-3
 NANOSECONDS = 1_000_000_000
+TICKS_OF_READINGS = 1_000
+"""What reading the counter around each step may add at most."""
 
 
 @dataclass(frozen=True)
@@ -64,11 +67,27 @@ def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
             None if per_tick is None else round(max(0.0, ticks - profile.reading_ticks) * per_tick)
         )
 
+    if per_tick is not None:
+        _require_whole_time(invoked.ticks, sum(profile.step_ticks))
     layers = tuple(
         LayerCost(step.op_index, step.kind, step.name, step.macs, instructions(ticks))
         for step, ticks in zip(program.steps, profile.step_ticks, strict=True)
     )
     return Benchmark(instructions(invoked.ticks), invoked.stack_bytes, layers)
+
+
+def _require_whole_time(whole: int, parts: int) -> None:
+    """Raises CheckFailed where an inference and its steps one by one take times far apart.
+
+    A counter that loses time (wraps while interrupts are masked) shows here instead of as a record.
+    """
+    if parts > 2 * whole + TICKS_OF_READINGS or whole > 2 * parts + TICKS_OF_READINGS:
+        raise CheckFailed(
+            "the board's tick counter loses time",
+            value=f"{whole} ticks for an inference, {parts} for its layers one by one",
+            allowed="figures that agree",
+            next_step="choose a slower tick source in the board's file",
+        )
 
 
 def instructions_per_tick(device: Device, board: Board) -> float | None:

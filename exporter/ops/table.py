@@ -1,4 +1,4 @@
-"""Writes `docs/operators.md` from the constraints: `python -m exporter.ops.table docs/operators.md`."""
+"""The generated document of the operators: `python -m exporter.ops.table docs/operators.md`."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ HEADER = """\
 
 <!-- Written by `make docs` from the constraints in exporter/ops: do not edit. -->
 
-The int8 operators that nanoexport compiles, each with the rules that a model must keep. A model that
-breaks one is refused, with the rule and the layer, before anything is built.
+The int8 operators that nanoexport compiles, each with the rules that a model must keep. A model
+that breaks one is refused, with the rule and the layer, before anything is built.
 """
 
 

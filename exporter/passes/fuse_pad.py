@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+
 from exporter.graph.ir import Graph, Op, TensorId
 
 CONSUMERS = ("CONV_2D", "DEPTHWISE_CONV_2D")
@@ -21,7 +23,9 @@ def fuse_pad(graph: Graph) -> Graph:
 
 
 def _can_fuse(graph: Graph, op: Op) -> bool:
-    if op.kind != "PAD" or op.outputs[0] in graph.outputs or not graph[op.input(1)].is_constant:
+    if op.kind != "PAD" or len(op.inputs) != 2 or None in op.inputs:
+        return False
+    if op.outputs[0] in graph.outputs or not graph[op.input(1)].is_constant:
         return False
     source, output = graph[op.input(0)], graph[op.outputs[0]]
     amounts = graph[op.input(1)].constant
@@ -31,6 +35,7 @@ def _can_fuse(graph: Graph, op: Op) -> bool:
         and amounts.shape == (4, 2)
         and not amounts[0].any()
         and not amounts[3].any()
+        and int(np.min(amounts.astype(np.int64))) >= 0
         and all(_takes_padding(op.outputs[0], consumer) for consumer in consumers)
     )
 

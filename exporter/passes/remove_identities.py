@@ -26,7 +26,11 @@ def remove_identities(graph: Graph) -> Graph:
 
 def _is_identity(graph: Graph, op: Op) -> bool:
     """Graph outputs keep their operator: an output is a tensor of its own to the user."""
-    if op.kind not in IDENTITIES or op.outputs[0] in graph.outputs:
+    if (
+        op.kind not in IDENTITIES
+        or op.outputs[0] in graph.outputs
+        or op.inputs[:1] in ((), (None,))
+    ):
         return False
     before, after = graph[op.input(0)], graph[op.outputs[0]]
     return (before.shape, before.dtype, before.quantization) == (

@@ -78,17 +78,17 @@ class _Replay:
             self._ringed(step, image)
 
     def _whole(self, step: Step, image: int) -> None:
-        """Everything is read, then everything is written; with re-reads the two must be apart."""
+        """Inputs are read while scratch and output are written: only in place may they overlap."""
+        self._clobber_scratch(step)
+        output = range(step.output.offset, step.output.end)
         for view in step.inputs:
             for row in range(view.rows):
                 self._read_row(step, view, image, row)
-        self._clobber_scratch(step)
-        if step.candidate.rereads:
-            for view in step.inputs:
-                if view.offset < step.output.end and step.output.offset < view.end:
-                    raise _defect(
-                        f"step {step.index} writes over an input it still reads", step.name
-                    )
+            if step.candidate.rereads or (view.offset, view.end) != (output.start, output.stop):
+                _require_disjoint(step, range(view.offset, view.end), output)
+        if step.scratch_offset is not None:
+            end = step.scratch_offset + step.candidate.scratch_bytes
+            _require_disjoint(step, range(step.scratch_offset, end), output)
         for row in range(step.output.rows):
             self._write_row(step, image, row)
 
@@ -109,6 +109,9 @@ class _Replay:
                 ready += 1
             for wanted in _window_rows(step, row):
                 self._read_ring(step, wanted)
+            start = _address(step.output, image, row)
+            written = range(start, start + step.output.row_bytes)
+            _require_disjoint(step, range(step.ring_offset, step.ring_offset + ring.bytes), written)
             self._write_row(step, image, row)
 
     def _read_ring(self, step: Step, row: int) -> None:
@@ -196,6 +199,12 @@ def _require_apart(step: Step, image: int, read: int, written: int) -> None:
 def _ring_labels(step: Step, row: int, size: int) -> Shadow:
     start = (RING_TENSOR + step.index) * LABEL_STRIDE + row * size
     return np.arange(start, start + size, dtype=np.int64)
+
+
+def _require_disjoint(step: Step, in_use: range, written: range) -> None:
+    """A kernel reads and writes by turns: it must not write over what it still reads."""
+    if written.start < in_use.stop and in_use.start < written.stop:
+        raise _defect(f"step {step.index} writes over bytes that it still reads", step.name)
 
 
 def _address(view: View, image: int, row: int) -> int:

@@ -23,9 +23,12 @@ def c_comment(text: str) -> str:
 
 
 def c_string(text: str) -> str:
-    """`text` as a C string literal in ASCII."""
-    escaped = text.encode("unicode_escape").decode("ascii")
-    return '"' + escaped.replace('"', '\\"').replace("?", "\\?") + '"'
+    """`text` in UTF-8 as a C string literal in ASCII.
+
+    Octal escapes end after three digits; hexadecimal ones take in the digits that follow.
+    """
+    plain = bytes(sorted(set(range(32, 127)) - set(b'"\\?')))
+    return '"' + "".join(chr(b) if b in plain else f"\\{b:03o}" for b in text.encode()) + '"'
 
 
 def c_float(value: float) -> str:

@@ -14,10 +14,14 @@ void *memmove(void *destination, const void *source, size_t size);
 void *memset(void *destination, int value, size_t size);
 int memcmp(const void *left, const void *right, size_t size);
 
-static size_t misalignment(const void *pointer) { return (uintptr_t)pointer % WORD_BYTES; }
+static size_t misalignment(const void *pointer)
+{
+    return (uintptr_t)pointer % WORD_BYTES;
+}
 
 /* Copies upwards: right for memcpy, and for memmove to a lower address. */
-static void copy_up(uint8_t *to, const uint8_t *from, size_t size) {
+static void copy_up(uint8_t *to, const uint8_t *from, size_t size)
+{
     if (misalignment(to) == misalignment(from)) {
         for (; size > 0 && misalignment(to) != 0; --size) {
             *to++ = *from++;
@@ -43,7 +47,8 @@ static void copy_up(uint8_t *to, const uint8_t *from, size_t size) {
 }
 
 /* Copies downwards: for memmove to a higher address that overlaps. */
-static void copy_down(uint8_t *to, const uint8_t *from, size_t size) {
+static void copy_down(uint8_t *to, const uint8_t *from, size_t size)
+{
     to += size;
     from += size;
     if (misalignment(to) == misalignment(from)) {
@@ -63,12 +68,14 @@ static void copy_down(uint8_t *to, const uint8_t *from, size_t size) {
     }
 }
 
-void *memcpy(void *restrict destination, const void *restrict source, size_t size) {
+void *memcpy(void *restrict destination, const void *restrict source, size_t size)
+{
     copy_up(destination, source, size);
     return destination;
 }
 
-void *memmove(void *destination, const void *source, size_t size) {
+void *memmove(void *destination, const void *source, size_t size)
+{
     /* One unsigned comparison: true also where the destination lies below the source. */
     if ((uintptr_t)destination - (uintptr_t)source >= size) {
         copy_up(destination, source, size);
@@ -78,7 +85,8 @@ void *memmove(void *destination, const void *source, size_t size) {
     return destination;
 }
 
-void *memset(void *destination, int value, size_t size) {
+void *memset(void *destination, int value, size_t size)
+{
     uint8_t *to = destination;
     const uint8_t byte = (uint8_t)value;
     for (; size > 0 && misalignment(to) != 0; --size) {
@@ -102,7 +110,8 @@ void *memset(void *destination, int value, size_t size) {
     return destination;
 }
 
-int memcmp(const void *left, const void *right, size_t size) {
+int memcmp(const void *left, const void *right, size_t size)
+{
     const uint8_t *a = left;
     const uint8_t *b = right;
     for (; size > 0; --size, ++a, ++b) {

@@ -30,7 +30,9 @@ uint32_t platform_ticks_hz(void);
 bool platform_spin(uint32_t instructions);
 
 /* Fills the unused part of the stack with a pattern; then, how many bytes below the frame of the
- * caller of platform_stack_paint were overwritten since. */
+ * caller of platform_stack_paint were overwritten since. Interrupts do not count: they may be masked
+ * between the two, so that nothing is received there, and platform_ticks is right for a few hundred
+ * milliseconds only. Every paint is followed by a used. */
 void platform_stack_paint(void);
 uint32_t platform_stack_used(void);
 

@@ -13,27 +13,31 @@
 
 struct receive_ring {
     volatile uint32_t written; /* by the interrupt */
-    volatile uint32_t read;    /* by the main thread */
+    volatile uint32_t read; /* by the main thread */
     volatile uint8_t bytes[BOARD_RECEIVE_RING_BYTES];
 };
 
-static inline bool ring_is_empty(const struct receive_ring *ring) {
+static inline bool ring_is_empty(const struct receive_ring *ring)
+{
     return ring->written == ring->read;
 }
 
-static inline bool ring_is_full(const struct receive_ring *ring) {
+static inline bool ring_is_full(const struct receive_ring *ring)
+{
     return ring->written - ring->read == BOARD_RECEIVE_RING_BYTES;
 }
 
 /* Appends one byte; the caller has made sure that the ring is not full. */
-static inline void ring_put(struct receive_ring *ring, uint8_t byte) {
+static inline void ring_put(struct receive_ring *ring, uint8_t byte)
+{
     const uint32_t written = ring->written;
     ring->bytes[written % BOARD_RECEIVE_RING_BYTES] = byte;
     ring->written = written + 1;
 }
 
 /* Takes up to `capacity` bytes; returns how many. */
-static inline size_t ring_take(struct receive_ring *ring, uint8_t *data, size_t capacity) {
+static inline size_t ring_take(struct receive_ring *ring, uint8_t *data, size_t capacity)
+{
     const uint32_t written = ring->written;
     uint32_t read = ring->read;
     size_t taken = 0;

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import sys
+from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -122,18 +126,43 @@ def test_errors_come_through_from_the_worker(
     assert [p.name for p in tmp_path.iterdir()] == ["x.npz"], "something was left on disk"
 
 
-def test_a_keras_2_file_without_tf_keras_names_it(tmp_path: Path) -> None:
+def keras_2_model() -> Path:
     path = Path(__file__).resolve().parents[2] / ".." / "shared" / "models" / "vww_96.h5"
     if not path.exists():
         pytest.skip("needs ../shared/models")
-    pytest.importorskip("tensorflow", reason="needs TensorFlow (the extra `convert`)")
-    np.savez(tmp_path / "x.npz", x=np.random.default_rng(0).random((10, 96, 96, 3), np.float32))
-    try:
-        report = convert(path, tmp_path / "x.npz", tmp_path / "out.tflite")
-    except MissingTool as error:
-        assert error.next_step == "pip install 'tf_keras==2.19.0'" and error.exit_code == 3
-    else:  # tf_keras is installed here
-        assert report.operators["DEPTHWISE_CONV_2D"] == 13
+    return path
+
+
+@pytest.fixture
+def tf_keras(monkeypatch: pytest.MonkeyPatch, zoo: Zoo) -> SimpleNamespace:
+    """A stand-in for the package tf_keras, whose presence the test decides by `found`."""
+    keras: Any = import_module("keras")
+    stand_in = SimpleNamespace(found=True)
+    stand_in.models = SimpleNamespace(
+        load_model=lambda path, compile: keras.models.load_model(zoo["image.keras"])  # noqa: A006
+    )
+    real = find_spec
+    monkeypatch.setitem(sys.modules, "tf_keras", stand_in)
+    monkeypatch.setattr(
+        "importlib.util.find_spec",
+        lambda name: (stand_in if stand_in.found else None) if name == "tf_keras" else real(name),
+    )
+    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
+    return stand_in
+
+
+def test_what_keras_3_cannot_load_tf_keras_does(tf_keras: SimpleNamespace) -> None:
+    path = keras_2_model()
+    assert find_source(path).load(path).inputs[0].name == "image"
+
+
+def test_without_tf_keras_its_installation_is_named(tf_keras: SimpleNamespace) -> None:
+    tf_keras.found = False
+    path = keras_2_model()
+    with pytest.raises(MissingTool, match="Keras 3 cannot load") as caught:
+        find_source(path).load(path)
+    assert caught.value.next_step == "pip install 'tf_keras==2.19.0'"
+    assert caught.value.exit_code == 3
 
 
 # --- output, tools, crashes ----------------------------------------------------------------------
@@ -158,10 +187,10 @@ def test_an_old_output_survives_a_failure(zoo: Zoo, tmp_path: Path) -> None:
 def test_missing_tensorflow_names_the_extra(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def find_spec(name: str) -> Any:
+    def without_tensorflow(name: str) -> Any:
         return None if name == "tensorflow" else object()
 
-    monkeypatch.setattr("importlib.util.find_spec", find_spec)
+    monkeypatch.setattr("importlib.util.find_spec", without_tensorflow)
     (tmp_path / "m.keras").write_bytes(b"")
     with pytest.raises(MissingTool, match="needs TensorFlow") as caught:
         convert(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path / "o.tflite")

@@ -18,10 +18,13 @@ from tests.test_process import wait_until_gone
 
 
 def test_argv_of_a_cortex_m() -> None:
-    argv = emulator_argv(load_board("mps2-an386"), Path("firmware.elf"), serial_descriptor=7)
+    argv = emulator_argv(
+        load_board("mps2-an386"), Path("firmware.elf"), serial_descriptor=7, control_descriptor=9
+    )
     assert " ".join(argv) == (
         "qemu-system-arm -machine mps2-an386 -icount shift=0 -display none -nodefaults"
-        " -monitor none -nic none -chardev socket,id=link,fd=7 -serial chardev:link"
+        " -nic none -chardev socket,id=control,fd=9 -mon chardev=control,mode=control"
+        " -chardev socket,id=link,fd=7 -serial chardev:link"
         " -kernel firmware.elf"
     )
 
@@ -31,19 +34,23 @@ def test_argv_of_a_risc_v_without_counting() -> None:
         load_board("riscv32-virt"),
         Path("firmware.elf"),
         serial_descriptor=3,
+        control_descriptor=4,
         instruction_counting=False,
         arguments=["-S"],
     )
     assert " ".join(argv) == (
         "qemu-system-riscv32 -machine virt -bios none -display none -nodefaults"
-        " -monitor none -nic none -chardev socket,id=link,fd=3 -serial chardev:link"
+        " -nic none -chardev socket,id=control,fd=4 -mon chardev=control,mode=control"
+        " -chardev socket,id=link,fd=3 -serial chardev:link"
         " -S -kernel firmware.elf"
     )
 
 
 def test_a_board_without_emulator() -> None:
     with pytest.raises(InternalError, match="no emulator"):
-        emulator_argv(load_board("host"), Path("firmware.elf"), serial_descriptor=3)
+        emulator_argv(
+            load_board("host"), Path("firmware.elf"), serial_descriptor=3, control_descriptor=4
+        )
 
 
 @pytest.mark.parametrize("name", board_names())
@@ -92,11 +99,21 @@ def test_a_qemu_that_ends_at_once_says_why(
 
 
 @pytest.mark.emulator
-def test_stop_ends_qemu_and_the_stream(tmp_path: Path) -> None:
+def test_an_image_that_cannot_be_loaded(tmp_path: Path) -> None:
     need_tool("qemu-system-riscv32")
     image = tmp_path / "firmware.elf"
     image.touch()
-    with Emulator(load_board("riscv32-virt"), image, arguments=["-S"]) as emulator:
+    with pytest.raises(LinkFailed, match="ended at once") as caught:
+        Emulator(load_board("riscv32-virt"), image)
+    assert "could not load kernel" in str(caught.value.value)
+
+
+@pytest.mark.emulator
+def test_stop_ends_qemu_and_the_stream(tmp_path: Path) -> None:
+    need_tool("qemu-system-arm")
+    image = tmp_path / "firmware.elf"
+    image.write_bytes(bytes(64))
+    with Emulator(load_board("mps2-an386"), image, arguments=["-S"]) as emulator:
         assert emulator.alive()
         pid = emulator.pid
     assert wait_until_gone(pid)
@@ -108,10 +125,10 @@ def test_stop_ends_qemu_and_the_stream(tmp_path: Path) -> None:
 @pytest.mark.emulator
 def test_the_end_of_qemu_is_the_end_of_the_stream(tmp_path: Path) -> None:
     """A crash of the emulator is seen at once: nobody waits for a deadline."""
-    need_tool("qemu-system-riscv32")
+    need_tool("qemu-system-arm")
     image = tmp_path / "firmware.elf"
-    image.touch()
-    with Emulator(load_board("riscv32-virt"), image, arguments=["-S"]) as emulator:
+    image.write_bytes(bytes(64))
+    with Emulator(load_board("mps2-an386"), image, arguments=["-S"]) as emulator:
         os.kill(emulator.pid, 9)
         emulator.connection.settimeout(10)
         assert emulator.connection.recv(1) == b""

@@ -64,40 +64,54 @@ def fuzzed(sanitized_program: Path) -> Iterator[tuple[NativeProcess, Device]]:
         yield process, device
 
 
-def request_bodies() -> st.SearchStrategy[bytes]:
-    """Bodies with a good header and any payload; the nonce is filled in later."""
+def request(command: int, payload: bytes) -> bytes:
+    """A body with a good header; sequence and nonce are filled in later."""
+    return Message(Kind.REQUEST, command, 0, 0, 0, payload).encode()
+
+
+def any_requests() -> st.SearchStrategy[bytes]:
+    """Commands with any payload."""
     commands = [command for command in Command if command not in HANDLERS]
-    return st.builds(
-        lambda command, sequence, payload: Message(
-            Kind.REQUEST, command, 0, sequence, 0, payload
-        ).encode(),
-        st.sampled_from(commands) | st.integers(0x40, 0xFF),
-        st.integers(0, 0xFFFF),
-        st.binary(max_size=300) | small_payloads(),
-    )
+    return st.builds(request, st.sampled_from([*commands, 0x7F]), st.binary(max_size=300))
 
 
-def small_payloads() -> st.SearchStrategy[bytes]:
-    """Payloads with numbers near the bounds of what the fake model has."""
-    near = st.sampled_from([0, 1, 2, 3, 4, 7, 8, 9, 255, 256, 257, 2999, 3000, 65535])
-    far = near | st.sampled_from([0x7FFFFFFF, 0xFFFFFFFF, 0xFFFFFF00])
-    return st.builds(
-        lambda a, b, c, data: struct.pack("<HIH", a, b, c) + data, near, far, near, st.binary()
+def transfers() -> st.SearchStrategy[bytes]:
+    """Reads and writes near the bounds of what the fake model has."""
+    tensors = st.integers(0, 4)
+    offsets = st.sampled_from([0, 8, 2744, 3000, 3001, 0xFFFFFFFF])
+    counts = st.sampled_from([0, 256, 257, 300, 3000, 0xFFFF])
+    reads = st.builds(
+        lambda *fields: request(Command.READ, struct.pack("<HIH", *fields)),
+        tensors,
+        offsets,
+        counts,
     )
+    writes = st.builds(
+        lambda tensor, offset, data: request(
+            Command.WRITE, struct.pack("<HI", tensor, offset) + data
+        ),
+        tensors,
+        offsets,
+        st.binary(max_size=260),
+    )
+    return reads | writes
+
+
+BODIES = st.binary(max_size=400) | any_requests() | transfers()
 
 
 @settings(
     max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
-@given(bodies=st.lists(st.binary(max_size=400) | request_bodies(), max_size=6), raw=st.binary())
+@given(bodies=st.lists(BODIES, max_size=6), raw=st.binary())
 def test_garbage_and_odd_requests_do_no_harm(
     fuzzed: tuple[NativeProcess, Device], bodies: list[bytes], raw: bytes
 ) -> None:
     process, device = fuzzed
     session = device._session
-    for body in bodies:
-        nonce = struct.pack("<I", session.boot_nonce)
-        session.transport.write(frames.encode(body[:6] + nonce + body[10:]))
+    for place, body in enumerate(bodies, 1):
+        accepted = struct.pack("<HI", session._sequence + place & 0xFFFF, session.boot_nonce)
+        session.transport.write(frames.encode(body[:4] + accepted + body[10:]))
     session.transport.write(raw)
     session.handshake()
     assert device.identify().model_name == "fake", process.log_tail()

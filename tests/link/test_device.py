@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import time
 from pathlib import Path
 
@@ -173,3 +174,23 @@ def test_a_device_that_ends_is_an_error(hil_program: Path) -> None:
         process.stop()
         with pytest.raises(LinkFailed, match="broke"):
             device.invoke()
+
+
+def test_the_process_ends_with_its_parent(hil_program: Path, tmp_path: Path) -> None:
+    """Even one that was never spoken to."""
+    said = tmp_path / "said"
+    script = f"{hil_program} >{said} 2>&1 & while [ ! -s {said} ]; do sleep 0.05; done; echo $!"
+    done = subprocess.run(["sh", "-c", script], capture_output=True, check=True, timeout=10)
+    process = Path("/proc") / done.stdout.decode().strip() / "stat"
+    deadline = time.monotonic() + 5
+    while runs(process) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not runs(process)
+
+
+def runs(stat: Path) -> bool:
+    """Whether a process is there and no zombie."""
+    try:
+        return stat.read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False

@@ -153,6 +153,7 @@ def serve_rfc2217(server: socket.socket, port: serial.Serial) -> None:
             connection.sendall(b"".join(manager.escape(b"".join(manager.filter(data)))))
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # pyserial 3.5 and threads
 def test_rfc2217_moves_bytes() -> None:
     port = serial.serial_for_url("loop://", timeout=0)
     with socket.create_server(("127.0.0.1", 0)) as server:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from exporter.ops.additive import output_scale_is_wide_enough
@@ -28,10 +29,14 @@ def test_broadcasting() -> None:
         ((2, 3, 1), (1, 1, 4)),
         ((2, 3, 1), (2, 3, 4)),
         ((1, 3, 1), (2, 1, 4)),
+        ((2, 3, 1, 2, 2), (3, 2, 1, 2)),
     ]
     models = {
         f"{left} with {right}": model(
-            "ADD", [A.with_shape(*left), Operand(right, 0.03, 7)], Y, activation="RELU"
+            "ADD",
+            [A.with_shape(*left), Operand(right, 0.03, 7)],
+            Y.with_shape(*np.broadcast_shapes(left, right)),
+            activation="RELU",
         )
         for left, right in shapes
     }

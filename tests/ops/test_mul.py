@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from exporter.ops.base import Dialect
@@ -61,6 +62,23 @@ def test_a_constant_of_one_value_makes_a_table() -> None:
 
 def test_one_tensor_as_both_operands() -> None:
     check_models({"itself": model("MUL", [A, A], Y)})
+
+
+@pytest.mark.parametrize(
+    ("scales", "values"),
+    [
+        ((0.0958162248134613, 0.06071467325091362, 0.10361786931753159), (19, 37)),
+        ((0.05433310568332672, 0.024036448448896408, 0.012497145682573318), (8, 101)),
+    ],
+)
+def test_the_scales_are_multiplied_in_float32(
+    scales: tuple[float, float, float], values: tuple[int, int]
+) -> None:
+    """Scales and operands whose product another precision would round to its neighbour."""
+    left, right, output = (Operand((2,), scale) for scale in scales)
+    x, y = (np.array([value, -value], np.int8) for value in values)
+    data = model("MUL", [left, right], output)
+    check_models({"halves": data}, inputs=[[x, np.abs(y)], [x, -np.abs(y)]])
 
 
 def test_it_runs_in_place() -> None:

@@ -39,7 +39,7 @@ def test_no_padding_at_all() -> None:
 
 
 def test_what_is_refused() -> None:
-    more = []
+    more: list[Operand] = []
     shape = model("PAD", [X, numbers([(1, 1)] * 3), *more], X.with_shape(4, 5, 5))
     assert_refused(shape, output_is_the_padded_shape)
     negative = model("PAD", [X, numbers([(0, 0), (-1, 0), (0, 0)]), *more], X.with_shape(2, 2, 4))

@@ -163,14 +163,20 @@ def _leaf(g: _Growing, x: int) -> int:
     return layers.fully_connected(g.builder, g.rng, flat, int(g.rng.integers(1, 9)))
 
 
-def random_graph(seed: int, layer_count: int | None = None) -> bytes:
-    """A model of 5 to 25 layers. The same seed always gives the same bytes."""
+def random_graph(seed: int, layer_count: int | None = None, *, show_all: bool = False) -> bytes:
+    """A model of 5 to 25 layers. The same seed always gives the same bytes.
+
+    With `show_all`, every computed tensor is an output.
+    """
     g = _Growing(seed)
     for _ in range(layer_count or int(g.rng.integers(5, 26))):
         _grow(g)
     if g.flip(0.6):
         g.leaves.append(_leaf(g, g.images[-1]))
-    return g.builder.finish(g.inputs, _outputs(g))
+    outputs = _outputs(g)
+    if show_all:
+        outputs = [tensor for op in g.builder.ops for tensor in op.outputs]
+    return g.builder.finish(g.inputs, outputs)
 
 
 def _grow(g: _Growing) -> None:

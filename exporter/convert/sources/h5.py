@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-import os
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +66,6 @@ def _load_with_keras_2(path: Path, keras_3_error: Exception) -> Any:
             value=first_line(keras_3_error),
             next_step=INSTALL_TF_KERAS,
         )
-    os.environ["TF_USE_LEGACY_KERAS"] = "1"
     tf_keras = importlib.import_module("tf_keras")
     try:
         return tf_keras.models.load_model(str(path), compile=False)

@@ -10,7 +10,6 @@ from typing import Any
 from exporter.convert.sources.base import Loaded, Source, first_line, model_input
 from exporter.errors import BadInput
 
-
 # As Keras 3 (serialization_lib) and tf_keras word it.
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:?) '(\w+)'")
 
@@ -81,7 +80,7 @@ def cannot_load(path: Path, error: BaseException) -> BadInput:
 
 def _plain_name(name: str) -> str:
     """tf_keras names tensors `image:0`."""
-    return name.split(":")[0]
+    return name.partition(":")[0]
 
 
 def _dtype_name(dtype: Any) -> str:

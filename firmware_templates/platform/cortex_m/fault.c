@@ -21,20 +21,23 @@ enum { FRAME_LR = 5, FRAME_PC = 6, FRAME_XPSR = 7, FRAME_WORDS = 8, FRAME_WORDS_
 void fault_report(const uint32_t *frame, uint32_t exc_return);
 
 /* A guess is worse than 0: the frame is read only where it lies inside the stack. */
-static bool frame_is_readable(const uint32_t *frame) {
+static bool frame_is_readable(const uint32_t *frame)
+{
     const uintptr_t address = (uintptr_t)frame;
     return address % sizeof(uint32_t) == 0 && address >= (uintptr_t)linker_stack_bottom &&
            address + FRAME_WORDS * sizeof(uint32_t) <= (uintptr_t)linker_stack_top;
 }
 
-static uint32_t fault_address(uint32_t status) {
+static uint32_t fault_address(uint32_t status)
+{
     if ((status & SCB_CFSR_BFARVALID) != 0) {
         return SCB_BFAR;
     }
     return (status & SCB_CFSR_MMARVALID) != 0 ? SCB_MMFAR : 0;
 }
 
-__attribute__((used)) void fault_report(const uint32_t *frame, uint32_t exc_return) {
+__attribute__((used)) void fault_report(const uint32_t *frame, uint32_t exc_return)
+{
     struct platform_fault fault = {.sp = (uint32_t)(uintptr_t)frame};
     __asm__ volatile("mrs %0, ipsr" : "=r"(fault.cause));
     fault.status = SCB_CFSR;
@@ -51,24 +54,27 @@ __attribute__((used)) void fault_report(const uint32_t *frame, uint32_t exc_retu
 }
 
 /* Takes the frame's address, then starts the stack anew: the old one may be the cause. */
-__attribute__((naked)) void fault_handler(void) {
-    __asm__ volatile(
-        "mrs r0, msp\n\t"
-        "mov r1, lr\n\t"
-        "movw r2, #:lower16:linker_stack_top\n\t"
-        "movt r2, #:upper16:linker_stack_top\n\t"
-        "msr msp, r2\n\t"
-        "b fault_report");
+__attribute__((naked)) void fault_handler(void)
+{
+    __asm__ volatile("mrs r0, msp\n\t"
+                     "mov r1, lr\n\t"
+                     "movw r2, #:lower16:linker_stack_top\n\t"
+                     "movt r2, #:upper16:linker_stack_top\n\t"
+                     "msr msp, r2\n\t"
+                     "b fault_report");
 }
 
 /* The end of the stack, which is the start of RAM: the pages below it, where some boards answer, are
  * put out of bounds. Armv8-M has a register for this instead, set by reset_handler. */
 #if defined(__ARM_ARCH_8M_MAIN__) || defined(__ARM_ARCH_8_1M_MAIN__)
-static void guard_stack(void) {}
+static void guard_stack(void)
+{
+}
 #else
 enum { GUARD_LOG2_BYTES = 12 };
 
-static void guard_stack(void) {
+static void guard_stack(void)
+{
     if ((MPU_TYPE & MPU_TYPE_DREGION) != 0) {
         const uint32_t end = (uint32_t)(uintptr_t)linker_stack_bottom;
         MPU_RBAR = (end - (1u << GUARD_LOG2_BYTES)) | MPU_RBAR_VALID;
@@ -79,7 +85,8 @@ static void guard_stack(void) {
 }
 #endif
 
-void fault_init(void) {
+void fault_init(void)
+{
     guard_stack();
     SCB_SHCSR |= SCB_SHCSR_FAULTS;
 #ifdef NANO_TRAP_UNALIGNED
@@ -89,7 +96,8 @@ void fault_init(void) {
 #endif
 }
 
-bool platform_take_fault(struct platform_fault *fault) {
+bool platform_take_fault(struct platform_fault *fault)
+{
     if (record.magic != FAULT_MAGIC) {
         return false;
     }

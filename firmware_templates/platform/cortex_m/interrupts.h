@@ -11,7 +11,13 @@ void ticks_init(void);
 void uart_init(void);
 void fault_init(void);
 
-static inline void interrupts_mask(void) { __asm__ volatile("cpsid i" ::: "memory"); }
-static inline void interrupts_unmask(void) { __asm__ volatile("cpsie i\n\tisb" ::: "memory"); }
+static inline void interrupts_mask(void)
+{
+    __asm__ volatile("cpsid i" ::: "memory");
+}
+static inline void interrupts_unmask(void)
+{
+    __asm__ volatile("cpsie i\n\tisb" ::: "memory");
+}
 
 #endif

@@ -5,46 +5,46 @@
  * on the same stack: the figure is of the code between the two calls, and of nothing else. */
 #include "platform.h"
 
-__attribute__((section(".bss"), used)) uint32_t stack_painted_from; /* stack pointer of the caller */
+uint32_t stack_painted_from; /* stack pointer of the caller; not static, for the assembly's sake */
 
 /* r0: address, r1: stack pointer, r2: pattern. */
-__attribute__((naked)) void platform_stack_paint(void) {
-    __asm__ volatile(
-        "cpsid i\n\t"
-        "mov r1, sp\n\t"
-        "movw r0, #:lower16:stack_painted_from\n\t"
-        "movt r0, #:upper16:stack_painted_from\n\t"
-        "str r1, [r0]\n\t"
-        "movw r0, #:lower16:linker_stack_bottom\n\t"
-        "movt r0, #:upper16:linker_stack_bottom\n\t"
-        "movw r2, #0xA5C3\n\t"
-        "movt r2, #0x5AC3\n"
-        "1: cmp r0, r1\n\t"
-        "bhs 2f\n\t"
-        "str r2, [r0], #4\n\t"
-        "b 1b\n"
-        "2: bx lr");
+__attribute__((naked)) void platform_stack_paint(void)
+{
+    __asm__ volatile("cpsid i\n\t"
+                     "mov r1, sp\n\t"
+                     "movw r0, #:lower16:stack_painted_from\n\t"
+                     "movt r0, #:upper16:stack_painted_from\n\t"
+                     "str r1, [r0]\n\t"
+                     "movw r0, #:lower16:linker_stack_bottom\n\t"
+                     "movt r0, #:upper16:linker_stack_bottom\n\t"
+                     "movw r2, #0xA5C3\n\t"
+                     "movt r2, #0x5AC3\n"
+                     "1: cmp r0, r1\n\t"
+                     "bhs 2f\n\t"
+                     "str r2, [r0], #4\n\t"
+                     "b 1b\n"
+                     "2: bx lr");
 }
 
 /* r0: address, then the result; r1: stack pointer at paint, r2: pattern, r3: word found. */
-__attribute__((naked)) uint32_t platform_stack_used(void) {
-    __asm__ volatile(
-        "movw r0, #:lower16:stack_painted_from\n\t"
-        "movt r0, #:upper16:stack_painted_from\n\t"
-        "ldr r1, [r0]\n\t"
-        "movw r0, #:lower16:linker_stack_bottom\n\t"
-        "movt r0, #:upper16:linker_stack_bottom\n\t"
-        "movw r2, #0xA5C3\n\t"
-        "movt r2, #0x5AC3\n"
-        "1: cmp r0, r1\n\t"
-        "bhs 2f\n\t"
-        "ldr r3, [r0]\n\t"
-        "cmp r3, r2\n\t"
-        "bne 2f\n\t"
-        "adds r0, r0, #4\n\t"
-        "b 1b\n"
-        "2: subs r0, r1, r0\n\t"
-        "cpsie i\n\t"
-        "isb\n\t"
-        "bx lr");
+__attribute__((naked)) uint32_t platform_stack_used(void)
+{
+    __asm__ volatile("movw r0, #:lower16:stack_painted_from\n\t"
+                     "movt r0, #:upper16:stack_painted_from\n\t"
+                     "ldr r1, [r0]\n\t"
+                     "movw r0, #:lower16:linker_stack_bottom\n\t"
+                     "movt r0, #:upper16:linker_stack_bottom\n\t"
+                     "movw r2, #0xA5C3\n\t"
+                     "movt r2, #0x5AC3\n"
+                     "1: cmp r0, r1\n\t"
+                     "bhs 2f\n\t"
+                     "ldr r3, [r0]\n\t"
+                     "cmp r3, r2\n\t"
+                     "bne 2f\n\t"
+                     "adds r0, r0, #4\n\t"
+                     "b 1b\n"
+                     "2: subs r0, r1, r0\n\t"
+                     "cpsie i\n\t"
+                     "isb\n\t"
+                     "bx lr");
 }

@@ -42,7 +42,8 @@ __attribute__((section(".vectors"), used)) static const struct vector_table vect
 };
 
 /* Not inlined: everything here may use floating point or vector registers, even a copy. */
-__attribute__((noinline)) static _Noreturn void start_c(void) {
+__attribute__((noinline)) static _Noreturn void start_c(void)
+{
     memcpy(linker_data_start, linker_data_load,
            (size_t)((uintptr_t)linker_data_end - (uintptr_t)linker_data_start));
     memset(linker_bss_start, 0, (size_t)((uintptr_t)linker_bss_end - (uintptr_t)linker_bss_start));
@@ -50,7 +51,8 @@ __attribute__((noinline)) static _Noreturn void start_c(void) {
     platform_reset();
 }
 
-_Noreturn void reset_handler(void) {
+_Noreturn void reset_handler(void)
+{
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     SCB_CPACR |= SCB_CPACR_CP10_CP11;
 #endif
@@ -62,14 +64,16 @@ _Noreturn void reset_handler(void) {
     start_c();
 }
 
-void platform_init(void) {
+void platform_init(void)
+{
     fault_init();
     ticks_init();
     uart_init();
     interrupts_unmask();
 }
 
-_Noreturn void platform_reset(void) {
+_Noreturn void platform_reset(void)
+{
     __asm__ volatile("dsb" ::: "memory");
     SCB_AIRCR = SCB_AIRCR_RESET;
     __asm__ volatile("dsb" ::: "memory");
@@ -77,6 +81,7 @@ _Noreturn void platform_reset(void) {
     }
 }
 
-uint32_t platform_image_bytes(void) {
+uint32_t platform_image_bytes(void)
+{
     return (uint32_t)((uintptr_t)linker_image_end - (uintptr_t)linker_image_start);
 }

@@ -9,18 +9,23 @@ static volatile uint32_t wraps;
 /* Survives a reset (the start-up code leaves .noinit alone); any value will do after power-up. */
 __attribute__((section(".noinit"))) static uint32_t boots;
 
-void ticks_init(void) {
+void ticks_init(void)
+{
     boots += 1;
     SYST_RVR = SYST_MAX;
     SYST_CVR = 0; /* any write clears it; it counts from SYST_MAX at the next clock */
     SYST_CSR = SYST_CSR_CLKSOURCE | SYST_CSR_TICKINT | SYST_CSR_ENABLE;
 }
 
-void ticks_interrupt(void) { wraps += 1; }
+void ticks_interrupt(void)
+{
+    wraps += 1;
+}
 
 /* The counter as it goes up: 0 at the moment of the wrap. A reading of 0 is passed over, since it
  * lasts one clock and it alone would be ambiguous about whether the wrap is already pending. */
-static uint32_t elapsed_in_wrap(void) {
+static uint32_t elapsed_in_wrap(void)
+{
     uint32_t value;
     do {
         value = SYST_CVR;
@@ -28,7 +33,8 @@ static uint32_t elapsed_in_wrap(void) {
     return SYST_MAX + 1u - value;
 }
 
-uint64_t platform_ticks(void) {
+uint64_t platform_ticks(void)
+{
     uint32_t masked;
     __asm__ volatile("mrs %0, primask\n\tcpsid i" : "=r"(masked)::"memory");
     uint32_t elapsed = elapsed_in_wrap();
@@ -41,21 +47,25 @@ uint64_t platform_ticks(void) {
     return ((uint64_t)periods << 24) + elapsed;
 }
 
-uint32_t platform_ticks_hz(void) { return BOARD_TICKS_HZ; }
+uint32_t platform_ticks_hz(void)
+{
+    return BOARD_TICKS_HZ;
+}
 
 /* Two instructions a round. */
-bool platform_spin(uint32_t instructions) {
+bool platform_spin(uint32_t instructions)
+{
     uint32_t rounds = instructions / 2 + 1;
-    __asm__ volatile(
-        ".p2align 2\n"
-        "1: subs %0, %0, #1\n\t"
-        "bne 1b"
-        : "+l"(rounds)::"cc");
+    __asm__ volatile(".p2align 2\n"
+                     "1: subs %0, %0, #1\n\t"
+                     "bne 1b"
+                     : "+l"(rounds)::"cc");
     return true;
 }
 
 /* The count of boots, spread over 32 bits (Knuth's multiplier), mixed with when one first asked. */
-uint32_t platform_boot_nonce(void) {
+uint32_t platform_boot_nonce(void)
+{
     static uint32_t nonce;
     while (nonce == 0) {
         nonce = (boots * 2654435761u) ^ (uint32_t)(platform_ticks() * 2246822519u);

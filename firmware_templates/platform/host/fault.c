@@ -3,7 +3,10 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+
+#ifdef __linux__
 #include <ucontext.h>
+#endif
 
 #include "host.h"
 
@@ -20,18 +23,21 @@ static uint32_t in_image(uint64_t address)
 #endif
 }
 
-static void read_registers(const ucontext_t *context, struct platform_fault *fault)
+static void read_registers(const void *signal_context, struct platform_fault *fault)
 {
 #if defined(__linux__) && defined(__x86_64__)
+    const ucontext_t *const context = signal_context;
     fault->pc = in_image((uint64_t)context->uc_mcontext.gregs[REG_RIP]);
     fault->sp = (uint32_t)context->uc_mcontext.gregs[REG_RSP];
 #elif defined(__linux__) && defined(__aarch64__)
+    const ucontext_t *const context = signal_context;
     fault->pc = in_image(context->uc_mcontext.pc);
     fault->lr = in_image(context->uc_mcontext.regs[30]);
     fault->sp = (uint32_t)context->uc_mcontext.sp;
 #else
-    (void)context;
+    (void)signal_context;
     (void)fault;
+    (void)in_image;
 #endif
 }
 

@@ -13,7 +13,8 @@ struct fault_record {
 
 __attribute__((section(".noinit"))) static struct fault_record record;
 
-_Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause) {
+_Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause)
+{
     record.fault = (struct platform_fault){
         .cause = cause,
         .address = CSR_READ(mtval),
@@ -27,14 +28,16 @@ _Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause) {
 
 /* No access to the guard below the stack, not even for machine mode: an overflow faults.
  * A region of 2^n bytes is its address / 4 with n - 3 low bits set (3.7.1, Table 3.11). */
-void fault_init(void) {
+void fault_init(void)
+{
     const uint32_t start = (uint32_t)(uintptr_t)linker_stack_guard;
     const uint32_t bytes = (uint32_t)((uintptr_t)linker_stack_bottom) - start;
     CSR_WRITE(pmpaddr0, start / 4u | (bytes / 8u - 1u));
     CSR_WRITE(pmpcfg0, PMPCFG_LOCKED | PMPCFG_NAPOT);
 }
 
-bool platform_take_fault(struct platform_fault *fault) {
+bool platform_take_fault(struct platform_fault *fault)
+{
     if (record.magic != FAULT_MAGIC) {
         return false;
     }

@@ -19,7 +19,13 @@ void fault_init(void);
 void ticks_init(void);
 void uart_init(void);
 
-static inline void interrupts_mask(void) { __asm__ volatile("csrci mstatus, 8" ::: "memory"); }
-static inline void interrupts_unmask(void) { __asm__ volatile("csrsi mstatus, 8" ::: "memory"); }
+static inline void interrupts_mask(void)
+{
+    __asm__ volatile("csrci mstatus, 8" ::: "memory");
+}
+static inline void interrupts_unmask(void)
+{
+    __asm__ volatile("csrsi mstatus, 8" ::: "memory");
+}
 
 #endif

@@ -11,11 +11,11 @@
 #define REGISTER(address) (*(volatile uint32_t *)(uintptr_t)(address))
 #define REGISTER8(address) (*(volatile uint8_t *)(uintptr_t)(address))
 
-#define CSR_READ(name)                                        \
-    ({                                                        \
-        uint32_t csr_value_;                                  \
+#define CSR_READ(name) \
+    ({ \
+        uint32_t csr_value_; \
         __asm__ volatile("csrr %0, " #name : "=r"(csr_value_)); \
-        csr_value_;                                           \
+        csr_value_; \
     })
 #define CSR_WRITE(name, value) __asm__ volatile("csrw " #name ", %0" ::"r"(value) : "memory")
 

@@ -13,21 +13,22 @@ int main(void);
 void start_c(void);
 
 /* The first instruction of the image. Addresses relative to gp only work once gp is loaded. */
-__attribute__((naked, section(".reset"), used)) void reset_handler(void) {
-    __asm__ volatile(
-        ".option push\n\t"
-        ".option norelax\n\t"
-        "la gp, __global_pointer$\n\t"
-        ".option pop\n\t"
-        "la sp, linker_stack_top\n\t"
-        "la t0, linker_trap_stack_top\n\t"
-        "csrw mscratch, t0\n\t"
-        "la t0, trap_handler\n\t"
-        "csrw mtvec, t0\n\t"
-        "j start_c");
+__attribute__((naked, section(".reset"), used)) void reset_handler(void)
+{
+    __asm__ volatile(".option push\n\t"
+                     ".option norelax\n\t"
+                     "la gp, __global_pointer$\n\t"
+                     ".option pop\n\t"
+                     "la sp, linker_stack_top\n\t"
+                     "la t0, linker_trap_stack_top\n\t"
+                     "csrw mscratch, t0\n\t"
+                     "la t0, trap_handler\n\t"
+                     "csrw mtvec, t0\n\t"
+                     "j start_c");
 }
 
-__attribute__((used)) void start_c(void) {
+__attribute__((used)) void start_c(void)
+{
     memcpy(linker_data_start, linker_data_load,
            (size_t)((uintptr_t)linker_data_end - (uintptr_t)linker_data_start));
     memset(linker_bss_start, 0, (size_t)((uintptr_t)linker_bss_end - (uintptr_t)linker_bss_start));
@@ -35,20 +36,23 @@ __attribute__((used)) void start_c(void) {
     platform_reset();
 }
 
-void platform_init(void) {
+void platform_init(void)
+{
     fault_init();
     ticks_init();
     uart_init();
     interrupts_unmask();
 }
 
-_Noreturn void platform_reset(void) {
+_Noreturn void platform_reset(void)
+{
     interrupts_mask();
     REGISTER(BOARD_SIFIVE_TEST_BASE) = TEST_RESET;
     for (;;) {
     }
 }
 
-uint32_t platform_image_bytes(void) {
+uint32_t platform_image_bytes(void)
+{
     return (uint32_t)((uintptr_t)linker_image_end - (uintptr_t)linker_image_start);
 }

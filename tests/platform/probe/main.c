@@ -8,7 +8,8 @@
 /* Sent once per boot: what the host sends before it may be lost in the reset. */
 #define GREETING 0xB007C0DEu
 
-static void receive(uint8_t *data, size_t size) {
+static void receive(uint8_t *data, size_t size)
+{
     while (size > 0) {
         const size_t taken = platform_serial_read(data, size);
         data += taken;
@@ -19,7 +20,8 @@ static void receive(uint8_t *data, size_t size) {
     }
 }
 
-static void send_u32(uint32_t value) {
+static void send_u32(uint32_t value)
+{
     uint8_t bytes[4];
     for (unsigned i = 0; i < 4; ++i) {
         bytes[i] = (uint8_t)(value >> (8 * i));
@@ -28,7 +30,8 @@ static void send_u32(uint32_t value) {
 }
 
 /* 'E': the next `size` bytes come back. */
-static void echo(uint32_t size) {
+static void echo(uint32_t size)
+{
     static uint8_t buffer[256];
     while (size > 0) {
         const size_t taken =
@@ -42,7 +45,8 @@ static void echo(uint32_t size) {
 }
 
 /* 'R': takes `size` bytes; their sum, each weighted by its position. */
-static void sink(uint32_t size) {
+static void sink(uint32_t size)
+{
     uint32_t sum = 0;
     for (uint32_t i = 1; i <= size; ++i) {
         uint8_t byte;
@@ -53,7 +57,8 @@ static void sink(uint32_t size) {
 }
 
 /* 'W': `size` bytes, the squares of their positions modulo 251. */
-static void source(uint32_t size) {
+static void source(uint32_t size)
+{
     for (uint32_t i = 0; i < size; ++i) {
         const uint8_t byte = (uint8_t)(i * i % 251u);
         platform_serial_write(&byte, 1);
@@ -61,7 +66,8 @@ static void source(uint32_t size) {
 }
 
 /* 'T': ticks before and after a spin of `instructions`, 64 bit each. */
-static void spin(uint32_t instructions) {
+static void spin(uint32_t instructions)
+{
     const uint64_t before = platform_ticks();
     const bool exact = platform_spin(instructions);
     const uint64_t after = platform_ticks();
@@ -73,7 +79,8 @@ static void spin(uint32_t instructions) {
 }
 
 /* 'M': reads the ticks `count` times; how often they went backwards. */
-static void watch_ticks(uint32_t count) {
+static void watch_ticks(uint32_t count)
+{
     uint32_t backwards = 0;
     uint64_t last = 0;
     for (uint32_t i = 0; i < count; ++i) {
@@ -86,19 +93,20 @@ static void watch_ticks(uint32_t count) {
 
 /* Touches the stack `bytes` below that of the caller, at that one word. */
 #if defined(__arm__)
-__attribute__((naked, noinline)) static void use_stack(uint32_t bytes) {
-    (void)bytes;
+__attribute__((naked, noinline)) static void use_stack(__attribute__((unused)) uint32_t bytes)
+{
     __asm__ volatile("sub sp, sp, r0\n\tstr r0, [sp]\n\tadd sp, sp, r0\n\tbx lr");
 }
 #else
-__attribute__((naked, noinline)) static void use_stack(uint32_t bytes) {
-    (void)bytes;
+__attribute__((naked, noinline)) static void use_stack(__attribute__((unused)) uint32_t bytes)
+{
     __asm__ volatile("sub sp, sp, a0\n\tsw a0, 0(sp)\n\tadd sp, sp, a0\n\tret");
 }
 #endif
 
 /* 'S': the stack used by a function that uses `bytes`; 0 for none. */
-static void stack(uint32_t bytes) {
+static void stack(uint32_t bytes)
+{
     platform_stack_paint();
     if (bytes > 0) {
         use_stack(bytes);
@@ -106,7 +114,8 @@ static void stack(uint32_t bytes) {
     send_u32(platform_stack_used());
 }
 
-static uint32_t recurse(volatile uint32_t *depth) {
+static uint32_t recurse(volatile uint32_t *depth)
+{
     volatile uint32_t local[16];
     local[0] = *depth + 1;
     return local[0] == 0 ? 0 : recurse(&local[0]) + local[0]; /* deeper than any stack */
@@ -116,7 +125,8 @@ static uint32_t recurse(volatile uint32_t *depth) {
 enum { FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD };
 static volatile uint32_t zero;
 
-static void fault(uint32_t kind) {
+static void fault(uint32_t kind)
+{
     static volatile uint32_t *volatile nowhere = (volatile uint32_t *)0xE8000000u;
     if (kind == FAULT_JUMP) {
         ((void (*)(void))(uintptr_t)0xE8000001u)();
@@ -133,7 +143,8 @@ static void fault(uint32_t kind) {
 }
 
 /* 'Q': whether there was a fault, then its six words. */
-static void take_fault(void) {
+static void take_fault(void)
+{
     struct platform_fault report;
     memset(&report, 0, sizeof report);
     send_u32(platform_take_fault(&report));
@@ -146,7 +157,8 @@ static void take_fault(void) {
 }
 
 /* 'U': reads a word at an odd address; the word. */
-static void load_unaligned(void) {
+static void load_unaligned(void)
+{
     static const uint8_t bytes[8] __attribute__((aligned(4))) = {0, 1, 2, 3, 4, 5, 6, 7};
     const uint8_t *volatile at = bytes + 1;
     uint32_t word;
@@ -160,7 +172,8 @@ static void load_unaligned(void) {
 
 static float half = 0.5f; /* in .data, and on cores with an FPU in one of its registers */
 
-int main(void) {
+int main(void)
+{
     platform_init();
     send_u32(GREETING);
     for (;;) {
@@ -169,21 +182,50 @@ int main(void) {
         const uint32_t argument = (uint32_t)request[1] | (uint32_t)request[2] << 8 |
                                   (uint32_t)request[3] << 16 | (uint32_t)request[4] << 24;
         switch (request[0]) {
-            case 'E': echo(argument); break;
-            case 'R': sink(argument); break;
-            case 'W': source(argument); break;
-            case 'T': spin(argument); break;
-            case 'M': watch_ticks(argument); break;
-            case 'S': stack(argument); break;
-            case 'F': fault(argument); break;
-            case 'Q': take_fault(); break;
-            case 'U': load_unaligned(); break;
-            case 'H': send_u32(platform_ticks_hz()); break;
-            case 'I': send_u32(platform_image_bytes()); break;
-            case 'N': send_u32(platform_boot_nonce()); break;
-            case 'P': send_u32((uint32_t)(half * (float)argument)); break;
-            case 'X': platform_reset();
-            default: send_u32(0xFFFFFFFFu); break;
+        case 'E':
+            echo(argument);
+            break;
+        case 'R':
+            sink(argument);
+            break;
+        case 'W':
+            source(argument);
+            break;
+        case 'T':
+            spin(argument);
+            break;
+        case 'M':
+            watch_ticks(argument);
+            break;
+        case 'S':
+            stack(argument);
+            break;
+        case 'F':
+            fault(argument);
+            break;
+        case 'Q':
+            take_fault();
+            break;
+        case 'U':
+            load_unaligned();
+            break;
+        case 'H':
+            send_u32(platform_ticks_hz());
+            break;
+        case 'I':
+            send_u32(platform_image_bytes());
+            break;
+        case 'N':
+            send_u32(platform_boot_nonce());
+            break;
+        case 'P':
+            send_u32((uint32_t)(half * (float)argument));
+            break;
+        case 'X':
+            platform_reset();
+        default:
+            send_u32(0xFFFFFFFFu);
+            break;
         }
     }
 }

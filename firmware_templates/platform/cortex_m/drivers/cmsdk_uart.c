@@ -20,7 +20,8 @@
 static struct receive_ring received;
 static volatile bool paused; /* the ring was full: bytes wait in the UART */
 
-void uart_init(void) {
+void uart_init(void)
+{
     static const uint8_t irqs[] = BOARD_UART_IRQS;
     UART_BAUDDIV = BOARD_UART_CLOCK_HZ / BOARD_UART_BAUD;
     UART_CTRL = UART_CTRL_TX_ENABLE | UART_CTRL_RX_ENABLE | UART_CTRL_RX_INTERRUPT;
@@ -31,7 +32,8 @@ void uart_init(void) {
 
 /* Takes what has arrived; stops where the ring is full, so that the sender is held back by a link
  * that can, and the overrun is seen by the link's checksum where it cannot. */
-void uart_interrupt(void) {
+void uart_interrupt(void)
+{
     UART_INTCLEAR = UART_INTCLEAR_RX;
     while ((UART_STATE & UART_STATE_RX_FULL) != 0) {
         if (ring_is_full(&received)) {
@@ -42,7 +44,8 @@ void uart_interrupt(void) {
     }
 }
 
-size_t platform_serial_read(uint8_t *data, size_t capacity) {
+size_t platform_serial_read(uint8_t *data, size_t capacity)
+{
     const size_t taken = ring_take(&received, data, capacity);
     if (paused && taken > 0) {
         /* The interrupt of the byte that waits was cleared: go on by hand. */
@@ -54,7 +57,8 @@ size_t platform_serial_read(uint8_t *data, size_t capacity) {
     return taken;
 }
 
-void platform_serial_write(const uint8_t *data, size_t size) {
+void platform_serial_write(const uint8_t *data, size_t size)
+{
     for (size_t i = 0; i < size; ++i) {
         while ((UART_STATE & UART_STATE_TX_FULL) != 0) {
         }
@@ -64,7 +68,8 @@ void platform_serial_write(const uint8_t *data, size_t size) {
 
 /* WFI ends on a pending interrupt even while it is masked, so that no byte is lost between check
  * and sleep (DDI 0403E, B1.5.19). */
-void platform_idle(void) {
+void platform_idle(void)
+{
     interrupts_mask();
     if (ring_is_empty(&received)) {
         __asm__ volatile("dsb\n\twfi" ::: "memory");

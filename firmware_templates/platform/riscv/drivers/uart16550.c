@@ -23,7 +23,8 @@
 static struct receive_ring received;
 static volatile bool paused; /* the ring was full: bytes wait in the UART */
 
-void uart_init(void) {
+void uart_init(void)
+{
     const uint32_t divisor = (BOARD_UART_CLOCK_HZ + BOARD_UART_BAUD * 8u) / (BOARD_UART_BAUD * 16u);
     UART_LCR = UART_LCR_DLAB;
     UART_DLL = (uint8_t)divisor;
@@ -39,7 +40,8 @@ void uart_init(void) {
 
 /* Takes what has arrived. Where the ring is full the interrupt goes off, so that the sender is held
  * back by a link that can, and the overrun is seen by the link's checksum where it cannot. */
-void uart_interrupt(void) {
+void uart_interrupt(void)
+{
     while ((UART_LSR & UART_LSR_DATA_READY) != 0) {
         if (ring_is_full(&received)) {
             paused = true;
@@ -50,7 +52,8 @@ void uart_interrupt(void) {
     }
 }
 
-size_t platform_serial_read(uint8_t *data, size_t capacity) {
+size_t platform_serial_read(uint8_t *data, size_t capacity)
+{
     const size_t taken = ring_take(&received, data, capacity);
     if (paused && taken > 0) {
         paused = false;
@@ -59,7 +62,8 @@ size_t platform_serial_read(uint8_t *data, size_t capacity) {
     return taken;
 }
 
-void platform_serial_write(const uint8_t *data, size_t size) {
+void platform_serial_write(const uint8_t *data, size_t size)
+{
     for (size_t i = 0; i < size; ++i) {
         while ((UART_LSR & UART_LSR_THR_EMPTY) == 0) {
         }
@@ -69,7 +73,8 @@ void platform_serial_write(const uint8_t *data, size_t size) {
 
 /* WFI ends on an enabled interrupt even while mstatus masks it, so that no byte is lost between check
  * and sleep (volume II, 3.3.3). */
-void platform_idle(void) {
+void platform_idle(void)
+{
     interrupts_mask();
     if (ring_is_empty(&received)) {
         __asm__ volatile("wfi" ::: "memory");

@@ -1,0 +1,176 @@
+"""The checker finds seeded faults: every offset of every step, ring and port, moved.
+
+A fault that changes what some layer reads must be found. Moving a ring is harmless where it lands
+on bytes that nobody needs; that such plans are right is shown by running them.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from exporter.errors import InternalError
+from exporter.graph.ir import Graph
+from exporter.plan.check import check
+from exporter.plan.program import Program, Step, View
+from tests.ops import harness
+from tests.ops.harness import compile_graph
+from tests.plan.random_graphs import random_graph
+
+SEEDS = range(25)
+Fault = tuple[str, Program]
+
+
+def detected(program: Program, graph: Graph) -> bool:
+    try:
+        check(program, graph)
+    except InternalError:
+        return True
+    return False
+
+
+def _with_step(program: Program, step: Step) -> Program:
+    steps = [*program.steps]
+    steps[step.index] = step
+    return replace(program, steps=tuple(steps))
+
+
+def _moves(rng: random.Random, offset: int, program: Program) -> Iterator[int]:
+    """Other offsets: near by, anywhere, and outside."""
+    anywhere = rng.randrange(max(program.arena_bytes, 2))
+    for moved in (offset + 1, offset - 4, anywhere, -4, program.arena_bytes):
+        if moved != offset:
+            yield moved
+
+
+def _moved_inputs(rng: random.Random, program: Program) -> Iterator[Fault]:
+    for step in program.steps:
+        for position, view in enumerate(step.inputs):
+            for offset in _moves(rng, view.offset, program):
+                inputs = [*step.inputs]
+                inputs[position] = replace(view, offset=offset)
+                text = f"step {step.index} {step.kind} input {position} to {offset}"
+                yield text, _with_step(program, replace(step, inputs=tuple(inputs)))
+
+
+def _moved_outputs(rng: random.Random, program: Program) -> Iterator[Fault]:
+    for step in program.steps:
+        for offset in _moves(rng, step.output.offset, program):
+            output = replace(step.output, offset=offset)
+            text = f"step {step.index} {step.kind} output to {offset}"
+            yield text, _with_step(program, replace(step, output=output))
+
+
+def _moved_rings(rng: random.Random, program: Program) -> Iterator[Fault]:
+    for step in program.steps:
+        if step.ring_offset is not None:
+            for offset in _moves(rng, step.ring_offset, program):
+                text = f"step {step.index} {step.kind} ring to {offset}"
+                yield text, _with_step(program, replace(step, ring_offset=offset))
+
+
+def _moved_ports(rng: random.Random, program: Program) -> Iterator[Fault]:
+    """Only inputs that are read: nothing shows where another one is."""
+    read = {view.tensor for step in program.steps for view in step.inputs}
+    for position, port in enumerate(program.inputs):
+        for offset in _moves(rng, port.offset, program):
+            if port.tensor.id in read:
+                ports = [*program.inputs]
+                ports[position] = replace(port, offset=offset)
+                yield f"input {position} to {offset}", replace(program, inputs=tuple(ports))
+    for position, port in enumerate(program.outputs):
+        for offset in _moves(rng, port.offset, program):
+            ports = [*program.outputs]
+            ports[position] = replace(port, offset=offset)
+            yield f"output {position} to {offset}", replace(program, outputs=tuple(ports))
+
+
+@pytest.mark.parametrize("faults", [_moved_inputs, _moved_outputs, _moved_ports])
+def test_every_moved_operand_and_port_is_found(faults: object) -> None:
+    assert callable(faults)
+    missed, count = [], 0
+    for seed in SEEDS:
+        graph, program = compile_graph(random_graph(seed))
+        for text, broken in faults(random.Random(seed), program):
+            count += 1
+            if not detected(broken, graph):
+                missed.append(f"seed {seed} {text}")
+    assert count > 100
+    assert not missed, f"{len(missed)} of {count} missed:\n" + "\n".join(missed[:20])
+
+
+def _ring_bytes(step: Step) -> int:
+    assert step.candidate.ring is not None
+    return step.candidate.ring.bytes
+
+
+def _overlap(start: int, size: int, view: View) -> bool:
+    return start < view.end and view.offset < start + size
+
+
+def test_rings_over_their_layers_operands_are_found() -> None:
+    missed, count = [], 0
+    for seed in SEEDS:
+        graph, program = compile_graph(random_graph(seed))
+        for text, broken in _moved_rings(random.Random(seed), program):
+            step = next(
+                a for a, b in zip(broken.steps, program.steps, strict=True)
+                if a.ring_offset != b.ring_offset
+            )  # fmt: skip
+            assert step.ring_offset is not None
+            over_output = _overlap(step.ring_offset, _ring_bytes(step), step.output)
+            outside = not 0 <= step.ring_offset <= program.arena_bytes - _ring_bytes(step)
+            if over_output or outside:
+                count += 1
+                if not detected(broken, graph):
+                    missed.append(f"seed {seed} {text}")
+    assert count > 20
+    assert not missed, f"{len(missed)} of {count} missed:\n" + "\n".join(missed[:20])
+
+
+def test_a_smaller_arena_is_found() -> None:
+    for seed in SEEDS:
+        graph, program = compile_graph(random_graph(seed))
+        assert detected(replace(program, arena_bytes=program.arena_bytes - 1), graph)
+
+
+def test_missing_and_swapped_steps_are_found() -> None:
+    for seed in SEEDS:
+        graph, program = compile_graph(random_graph(seed))
+        for position in range(len(program.steps)):
+            steps = program.steps[:position] + program.steps[position + 1 :]
+            assert detected(replace(program, steps=steps), graph)
+        assert detected(replace(program, steps=program.steps[::-1]), graph) or len(graph.ops) < 2
+
+
+def test_a_fault_is_named_with_its_layer() -> None:
+    graph, program = compile_graph(random_graph(2))
+    step = program.steps[-1]
+    view = replace(step.inputs[0], offset=step.inputs[0].offset + 1)
+    broken = _with_step(program, replace(step, inputs=(view, *step.inputs[1:])))
+    with pytest.raises(InternalError, match="the plan is wrong") as caught:
+        check(broken, graph)
+    assert f"step {step.index} {step.kind}" in caught.value.what and caught.value.value
+
+
+def test_plans_that_pass_compute_the_right_thing() -> None:
+    """Faults that the checker lets through are none: they run, and give the reference's outputs."""
+    harness.skip_without_oracle("tflite")
+    cases = []
+    for seed in range(12):
+        case = harness._case(f"seed {seed}", random_graph(seed), harness.Target(), 3)
+        for text, broken in _every_fault(random.Random(seed), case.program):
+            if not detected(broken, case.graph):
+                cases.append(replace(case, name=f"seed {seed} {text}", program=broken))
+    chosen = random.Random(0).sample(cases, min(len(cases), 14))
+    outputs = harness._run(chosen, "gcc")
+    wrong = [harness._wrong(case, found) for case, found in zip(chosen, outputs, strict=True)]
+    assert not any(wrong), "\n".join(text for text in wrong if text)
+
+
+def _every_fault(rng: random.Random, program: Program) -> Iterator[Fault]:
+    for faults in (_moved_inputs, _moved_outputs, _moved_rings):
+        yield from faults(rng, program)
