@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from exporter.board import Board
-from exporter.build.toolchain import toolchain_for
 from exporter.errors import BadInput, InternalError
 from exporter.render.environment import render, template_folder
+from exporter.toolchain import toolchain_for
 
 # Every application needs these of `runtime`; the link application needs all of it.
 CORE_RUNTIME = ("platform.h",)

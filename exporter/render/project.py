@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from exporter import __version__
+from exporter import toolchain as toolchains
 from exporter.board import Board
-from exporter.build import toolchain as toolchains
 from exporter.errors import BadInput
 from exporter.plan.program import Program
 from exporter.render.model import GUARD_BYTES, render_description, render_model

@@ -12,11 +12,29 @@ from exporter.render.environment import template_folder
 from tests.ops.harness import compile_graph
 from tests.random_models import RECIPES, random_model
 
-SUPPORTED = (
-    "ADD AVERAGE_POOL_2D CONCATENATION CONV_2D DEPTHWISE_CONV_2D FULLY_CONNECTED LOGISTIC "
-    "MAX_POOL_2D MEAN MUL PAD PADV2 QUANTIZE RELU RELU6 RELU_N1_TO_1 RESHAPE SOFTMAX SUB TANH "
-    "TRANSPOSE"
-).split()
+SUPPORTED = [
+    "ADD",
+    "AVERAGE_POOL_2D",
+    "CONCATENATION",
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+    "LOGISTIC",
+    "MAX_POOL_2D",
+    "MEAN",
+    "MUL",
+    "PAD",
+    "PADV2",
+    "QUANTIZE",
+    "RELU",
+    "RELU6",
+    "RELU_N1_TO_1",
+    "RESHAPE",
+    "SOFTMAX",
+    "SUB",
+    "TANH",
+    "TRANSPOSE",
+]
 
 
 def test_every_operator_is_registered_and_drawn_at_random() -> None:

@@ -7,13 +7,14 @@ on bytes that nobody needs; that such plans are right is shown by running them.
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
 
 from exporter.errors import InternalError
 from exporter.graph.ir import Graph
+from exporter.ops.base import Target
 from exporter.plan.check import check
 from exporter.plan.program import Program, Step, View
 from tests.ops import harness
@@ -22,6 +23,7 @@ from tests.plan.random_graphs import random_graph
 
 SEEDS = range(25)
 Fault = tuple[str, Program]
+Faults = Callable[[random.Random, Program], Iterator[Fault]]
 
 
 def detected(program: Program, graph: Graph) -> bool:
@@ -89,8 +91,7 @@ def _moved_ports(rng: random.Random, program: Program) -> Iterator[Fault]:
 
 
 @pytest.mark.parametrize("faults", [_moved_inputs, _moved_outputs, _moved_ports])
-def test_every_moved_operand_and_port_is_found(faults: object) -> None:
-    assert callable(faults)
+def test_every_moved_operand_and_port_is_found(faults: Faults) -> None:
     missed, count = [], 0
     for seed in SEEDS:
         graph, program = compile_graph(random_graph(seed))
@@ -143,7 +144,8 @@ def test_missing_and_swapped_steps_are_found() -> None:
         for position in range(len(program.steps)):
             steps = program.steps[:position] + program.steps[position + 1 :]
             assert detected(replace(program, steps=steps), graph)
-        assert detected(replace(program, steps=program.steps[::-1]), graph) or len(graph.ops) < 2
+        if len(program.steps) > 1:
+            assert detected(replace(program, steps=program.steps[::-1]), graph)
 
 
 def test_a_fault_is_named_with_its_layer() -> None:
@@ -156,21 +158,25 @@ def test_a_fault_is_named_with_its_layer() -> None:
     assert f"step {step.index} {step.kind}" in caught.value.what and caught.value.value
 
 
-def test_plans_that_pass_compute_the_right_thing() -> None:
-    """Faults that the checker lets through are none: they run, and give the reference's outputs."""
+def test_a_ring_may_be_anywhere_that_nobody_needs() -> None:
+    """The one move that is no fault: such plans pass, and give the reference's outputs."""
     harness.skip_without_oracle("tflite")
     cases = []
-    for seed in range(12):
-        case = harness._case(f"seed {seed}", random_graph(seed), harness.Target(), 3)
-        for text, broken in _every_fault(random.Random(seed), case.program):
-            if not detected(broken, case.graph):
-                cases.append(replace(case, name=f"seed {seed} {text}", program=broken))
-    chosen = random.Random(0).sample(cases, min(len(cases), 14))
-    outputs = harness._run(chosen, "gcc")
-    wrong = [harness._wrong(case, found) for case, found in zip(chosen, outputs, strict=True)]
+    for seed in range(8):
+        case = harness._case(f"seed {seed}", random_graph(seed), Target(), 3)
+        moved = _with_rings_at_the_end(case.program)
+        assert not detected(moved, case.graph)
+        cases.append(replace(case, program=moved))
+    outputs = harness._run(cases, "gcc")
+    wrong = [harness._wrong(case, found) for case, found in zip(cases, outputs, strict=True)]
     assert not any(wrong), "\n".join(text for text in wrong if text)
 
 
-def _every_fault(rng: random.Random, program: Program) -> Iterator[Fault]:
-    for faults in (_moved_inputs, _moved_outputs, _moved_rings):
-        yield from faults(rng, program)
+def _with_rings_at_the_end(program: Program) -> Program:
+    """Every ring moved to bytes of its own behind the arena."""
+    end = -(-program.arena_bytes // 4) * 4
+    for step in program.steps:
+        if step.ring_offset is not None:
+            program = _with_step(program, replace(step, ring_offset=end))
+            end += -(-_ring_bytes(step) // 4) * 4
+    return replace(program, arena_bytes=end)

@@ -15,10 +15,10 @@ import pytest
 from exporter import process
 from exporter.board import Board, all_boards
 from exporter.build import Firmware, build
-from exporter.build.toolchain import ToolchainName
 from exporter.errors import MissingTool
 from exporter.flash import Emulator
 from exporter.render.platform import render_platform
+from exporter.toolchain import ToolchainName
 
 SOURCE = Path(__file__).with_name("main.c")
 EMULATED = [board.name for board in all_boards() if board.evidence == "emulated"]
