@@ -116,10 +116,9 @@ def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> 
     ]
     columns = ("layer", "operator", "name", "output", "kernel", "MACs", "weights B", "live B")
     output.table(f"{program.name} on {board.name}", columns, rows)
-    peak = program.peak_step
-    output.text(
-        f"arena    {program.arena_bytes:,} bytes, peak in layer {peak.op_index} {peak.kind}"
-    )
+    peak = program.peak_step if program.steps else None
+    where = f", peak in layer {peak.op_index} {peak.kind}" if peak else ""
+    output.text(f"arena    {program.arena_bytes:,} bytes{where}")
     output.text(f"weights  {program.weights_bytes:,} bytes of {board.flash_bytes:,} bytes of flash")
     output.text(f"MACs     {program.macs:,}")
     output.document(
@@ -132,7 +131,7 @@ def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> 
             "arena_bytes": program.arena_bytes,
             "weights_bytes": program.weights_bytes,
             "macs": program.macs,
-            "peak_layer": peak.op_index,
+            "peak_layer": peak.op_index if peak else None,
             "layers": [asdict(f) for f in figures],
         }
     )

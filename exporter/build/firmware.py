@@ -81,6 +81,8 @@ def compile_for(model: Path, board: Board, settings: Settings) -> Compilation:
 
 def check_prediction(program: Program, board: Board) -> None:
     """Raise CheckFailed where arena or weights alone exceed the board, naming the layer."""
+    if not program.steps:
+        return  # nothing but views
     heaviest = max(program.steps, key=lambda step: _constant_bytes(program, step.constants))
     available_ram = board.ram_bytes - board.stack_bytes
     for what, used, available, layer in (

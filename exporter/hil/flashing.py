@@ -5,8 +5,8 @@ from __future__ import annotations
 import select
 import socket
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,8 @@ from exporter import flash
 from exporter.board import Board, load_board
 from exporter.build.compile import Firmware
 from exporter.errors import LinkFailed, MissingTool
-from exporter.flash import FlashOptions, RunningBoard
+from exporter.flash import FlashOptions, NativeProcess, RunningBoard
+from exporter.flash.native import NativeFlasher
 from exporter.link.device import Device, require_identity
 from exporter.link.messages import ExpectedIdentity, Identity
 from exporter.link.transport import SocketTransport, Transport, open_port
@@ -44,7 +45,7 @@ def flash_project(
     """
     firmware = Firmware.of(folder)
     board = load_board(firmware.board)
-    with flash.start(board, firmware.elf, FlashOptions(port=port)) as running:
+    with _started(board, firmware, port, keep=serve is not None) as running:
         passport: dict[str, Any] = {"board": board.name, "build_id": firmware.manifest["build_id"]}
         if firmware.manifest["app"] == "hil":
             identity = _identify(board, running, firmware, keep=serve is not None)
@@ -56,6 +57,25 @@ def flash_project(
         document(passport)
         if serve is not None:
             _serve(say, running, serve)
+
+
+@contextmanager
+def _started(
+    board: Board, firmware: Firmware, port: str | None, *, keep: bool
+) -> Iterator[RunningBoard]:
+    """The board with the firmware. With `keep` a native process outlives the clients of its port.
+
+    By itself it ends with the first of them: hold one connection, over which all of them speak.
+    """
+    if not keep or board.flasher != NativeFlasher.name:
+        with flash.start(board, firmware.elf, FlashOptions(port=port)) as running:
+            yield running
+        return
+    with NativeProcess(firmware.elf, tcp=True) as process:
+        tcp_port = int(str(process.port).rpartition(":")[2])
+        with socket.create_connection(("127.0.0.1", tcp_port)) as connection:
+            process.connection = connection
+            yield process
 
 
 def _identify(board: Board, running: RunningBoard, firmware: Firmware, *, keep: bool) -> Identity:
@@ -103,11 +123,7 @@ def _passport(identity: Identity) -> dict[str, Any]:
 
 def _serve(say: Say, running: RunningBoard, tcp_port: int) -> None:
     """Keep the board running; bridge its serial port to one TCP client after another."""
-    if running.connection is None:
-        say(f"serving        {running.port} until Ctrl-C")
-        while running.alive():
-            time.sleep(ALIVE_SECONDS)
-        raise LinkFailed("the program ended", value=running.log_tail() or None)
+    assert running.connection is not None
     try:
         listener = socket.create_server(("127.0.0.1", tcp_port))
     except OSError as error:
@@ -121,7 +137,9 @@ def _serve(say: Say, running: RunningBoard, tcp_port: int) -> None:
         listener.settimeout(ALIVE_SECONDS)
         while True:
             if not running.alive():
-                raise LinkFailed("the emulator ended", value=running.log_tail() or None)
+                raise LinkFailed(
+                    "the program that runs the board ended", value=running.log_tail() or None
+                )
             try:
                 client, _ = listener.accept()
             except TimeoutError:

@@ -72,7 +72,7 @@ def _vector(inputs: Sequence[InputTensor], index: int, seed: int) -> list[Int8Ar
 
 def _as_int8(values: Array, tensor: InputTensor) -> Int8Array:
     clipped: Int8Array = np.clip(np.rint(values), -128, 127).astype(np.int8)
-    return np.ascontiguousarray(np.broadcast_to(clipped, tensor.shape))
+    return np.array(np.broadcast_to(clipped, tensor.shape), order="C")
 
 
 def _noise(tensor: InputTensor, rng: Rng) -> Array:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
 from exporter.ops import linear
@@ -63,7 +64,29 @@ class FullyConnected(Operator):
         sums = _sums(graph, op, context.interval())
         requantization = _requantization(graph, op, fully_connected_rounding(context.target))
         linear.require_int32(graph, op, sums, requantization)
+        _require_reference(context)
         return (_generic(context, sums, requantization),)
+
+
+def _require_reference(context: Lowering) -> None:
+    """Raises BadInput where the reference of the dialect has no answer to compare with.
+
+    tflite-runtime 2.14 writes a corner of the output when weights are per channel and the output
+    has more than two dimensions; LiteRT writes all of it.
+    """
+    weights = context.input(1).quantization
+    assert weights is not None
+    if (
+        context.target.dialect == "tflite"
+        and not weights.per_tensor
+        and len(context.output.shape) > 2
+    ):
+        raise BadInput(
+            f"{context.graph.describe(context.op)} has no defined result in the dialect tflite",
+            value=f"per-channel weights and the output shape {list(context.output.shape)}",
+            allowed="an output of two dimensions, or per-tensor weights",
+            next_step="use --dialect litert, or reshape to two dimensions before this layer",
+        )
 
 
 def _sums(graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:

@@ -39,8 +39,8 @@ class Model(ModelBuilder):
         """A RESHAPE that changes nothing."""
         return shapes.reshape(self, self.rng, x, self.tensors[x].shape, name)
 
-    def graph(self, *outputs: int) -> Graph:
-        return verify(read(self.finish([self.x], outputs)), after="reading")
+    def graph(self, *outputs: int, inputs: tuple[int, ...] | None = None) -> Graph:
+        return verify(read(self.finish(inputs or (self.x,), outputs)), after="reading")
 
 
 def kinds(graph: Graph) -> list[str]:

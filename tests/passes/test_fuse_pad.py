@@ -93,8 +93,7 @@ def test_not_where_the_amounts_are_computed() -> None:
     padded = model.pad(model.x)
     amounts = model.ops[-1].inputs[1]
     model.tensors[amounts] = replace(model.tensors[amounts], data=None)
-    graph = model.graph(model.conv(padded))
-    graph = replace(graph, inputs=(*graph.inputs, amounts))
+    graph = model.graph(model.conv(padded), inputs=(model.x, amounts))
     assert kinds(rewritten(fuse_pad, graph)) == ["PAD", "CONV_2D"]
 
 

@@ -1,4 +1,4 @@
-"""The list of passes: complete, in the stated order, pure; and every one of them keeps the numbers."""
+"""The list of passes: complete, in the stated order, and pure."""
 
 from __future__ import annotations
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from exporter.passes.remove_identities import remove_identities
 from tests import random_layers as layers
 from tests import random_shape_layers as shapes
@@ -67,9 +69,7 @@ def test_outputs_keep_their_operator() -> None:
 def test_left_out_inputs_stay_left_out() -> None:
     model = Model(shape=(1, 4))
     dense = layers.fully_connected(model, model.rng, model.same(model.x), 2, bias=False)
-    model.ops[-1] = model.ops[-1].__class__(
-        **{**vars(model.ops[-1]), "inputs": (*model.ops[-1].inputs, -1)}
-    )
+    model.ops[-1] = replace(model.ops[-1], inputs=(*model.ops[-1].inputs, -1))
     result = rewritten(remove_identities, model.graph(dense))
     assert result.ops[0].inputs[0] == model.x and result.ops[0].inputs[2] is None
 

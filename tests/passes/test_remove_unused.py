@@ -25,8 +25,8 @@ def test_unsupported_operators_that_reach_no_output_do_not_matter() -> None:
 def test_inputs_stay() -> None:
     model = Model()
     other = layers.activation_tensor(model, model.rng, (1, 3), "unused")
-    graph = model.graph(model.relu(model.x))
-    result = rewritten(remove_unused, graph.__class__(**{**vars(graph), "inputs": (0, other)}))
+    graph = model.graph(model.relu(model.x), inputs=(model.x, other))
+    result = rewritten(remove_unused, graph)
     assert result.inputs == (model.x, other) and other in result.tensors
 
 

@@ -1,0 +1,355 @@
+/* model: 6 layers, 3,996 multiply-accumulates, arena of 416 bytes.
+ *
+ * Compiled by nanoexport; edit the model, not this file. First the kernels, one function for all
+ * layers of one signature; then the layers, which give the kernels their rows; then the inference. */
+#include "small_cnn.h"
+
+#include <string.h>
+
+#include "nano_arithmetic.h"
+#include "small_cnn_layers.h"
+#include "small_cnn_weights.h"
+
+/* CONV_2D 3x3, 2 -> 4 channels: one output row of 6 columns.
+ *
+ * rows:    3 input rows, int8 [W,2], padded
+ * output:  int8 [6,4]
+ * weights: int8, 2 output channels side by side
+ *
+ * output[x,c] = quantise(bias[c] + sum over ky, kx, i of
+ *     rows[ky][x * 1 + kx, i] * w[c,ky,kx,i]) */
+static void conv_2d_3x3_2x4(
+    const int8_t *const *rows, int8_t *output,
+    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
+{
+    for (int32_t x = 0; x < 6; x += 2) {
+        const int8_t *w = weights;
+        int8_t *const out = output + x * 4;
+        for (int32_t c = 0; c < 4; c += 2) {
+            int32_t sum00 = bias[c], sum01 = bias[c + 1];
+            int32_t sum10 = bias[c], sum11 = bias[c + 1];
+            for (int32_t ky = 0; ky < 3; ++ky) {
+                const int8_t *in = rows[ky] + x * 2;
+                sum00 += in[0] * w[0]; sum01 += in[0] * w[1];
+                sum10 += in[2] * w[0]; sum11 += in[2] * w[1];
+                sum00 += in[1] * w[2]; sum01 += in[1] * w[3];
+                sum10 += in[3] * w[2]; sum11 += in[3] * w[3];
+                sum00 += in[2] * w[4]; sum01 += in[2] * w[5];
+                sum10 += in[4] * w[4]; sum11 += in[4] * w[5];
+                sum00 += in[3] * w[6]; sum01 += in[3] * w[7];
+                sum10 += in[5] * w[6]; sum11 += in[5] * w[7];
+                sum00 += in[4] * w[8]; sum01 += in[4] * w[9];
+                sum10 += in[6] * w[8]; sum11 += in[6] * w[9];
+                sum00 += in[5] * w[10]; sum01 += in[5] * w[11];
+                sum10 += in[7] * w[10]; sum11 += in[7] * w[11];
+                w += 12;
+                in += 6;
+            }
+            out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
+            out[c + 1] = nano_quantize_right(sum01, multiplier[c + 1], shift[c + 1], -128, -128, 127);
+            out[c + 4] = nano_quantize_right(sum10, multiplier[c], shift[c], -128, -128, 127);
+            out[c + 5] = nano_quantize_right(sum11, multiplier[c + 1], shift[c + 1], -128, -128, 127);
+        }
+    }
+}
+
+/* DEPTHWISE_CONV_2D 3x3, 4 -> 4 channels: one output row of 6 columns.
+ *
+ * rows:    3 input rows, int8 [W,4], padded
+ * output:  int8 [6,4]
+ * weights: int8 [3,3,4]
+ *
+ * output[x,c] = quantise(bias[c] + sum over ky, kx of
+ *     rows[ky][x * 1 + kx, c] * w[ky,kx,c]) */
+static void depthwise_conv_2d_3x3_4(
+    const int8_t *const *rows, int8_t *output,
+    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
+{
+    for (int32_t x = 0; x < 6; x += 2) {
+        const int32_t left = x * 4;
+        int8_t *const out = output + x * 4;
+        for (int32_t c = 0; c < 4; ++c) {
+            const int8_t *const w = weights + c;
+            int32_t sum00 = bias[c];
+            int32_t sum10 = bias[c];
+            const int8_t *const row0 = rows[0] + left + c;
+            const int8_t *const row1 = rows[1] + left + c;
+            const int8_t *const row2 = rows[2] + left + c;
+            sum00 += row0[0] * w[0];
+            sum10 += row0[4] * w[0];
+            sum00 += row0[4] * w[4];
+            sum10 += row0[8] * w[4];
+            sum00 += row0[8] * w[8];
+            sum10 += row0[12] * w[8];
+            sum00 += row1[0] * w[12];
+            sum10 += row1[4] * w[12];
+            sum00 += row1[4] * w[16];
+            sum10 += row1[8] * w[16];
+            sum00 += row1[8] * w[20];
+            sum10 += row1[12] * w[20];
+            sum00 += row2[0] * w[24];
+            sum10 += row2[4] * w[24];
+            sum00 += row2[4] * w[28];
+            sum10 += row2[8] * w[28];
+            sum00 += row2[8] * w[32];
+            sum10 += row2[12] * w[32];
+            out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
+            out[c + 4] = nano_quantize_right(sum10, multiplier[c], shift[c], -128, -128, 127);
+        }
+    }
+}
+
+/* ADD: output = quantise(left + right), both at 2^20 parts of twice the larger scale.
+ *
+ * loops:   144
+ * output:  int8, may be an operand of its own size */
+static void add_144(
+    const int8_t *left, const int8_t *right, int8_t *output)
+{
+    for (int32_t i = 0; i < 144; ++i) {
+        const int32_t sum = nano_requantize_right((left[i] + 128) * (1 << 20), 2094989188, 2)
+            + (right[i] + 128) * (1 << 19);
+        output[i] = nano_quantize_right(sum, 1886665309, 19, 127, -128, 127);
+    }
+}
+
+/* MAX_POOL_2D 2x2, 4 channels: one output row of 3 columns.
+ *
+ * rows:    2 input rows, int8 [6,4]
+ * output:  int8 [3,4] */
+static void max_pool_2d_2x2_4(
+    const int8_t *const *rows, int8_t *output)
+{
+    for (int32_t x = 0; x < 3; ++x, output += 4) {
+        const int32_t left = x * 2;
+        for (int32_t c = 0; c < 4; c += 4) {
+            int32_t max0 = -128;
+            int32_t max1 = -128;
+            int32_t max2 = -128;
+            int32_t max3 = -128;
+            for (int32_t ky = 0; ky < 2; ++ky) {
+                const int8_t *in = rows[ky] + left * 4 + c;
+                for (int32_t kx = 0; kx < 2; ++kx, in += 4) {
+                    max0 = in[0] > max0 ? in[0] : max0;
+                    max1 = in[1] > max1 ? in[1] : max1;
+                    max2 = in[2] > max2 ? in[2] : max2;
+                    max3 = in[3] > max3 ? in[3] : max3;
+                }
+            }
+            output[c] = (int8_t)max0;
+            output[c + 1] = (int8_t)max1;
+            output[c + 2] = (int8_t)max2;
+            output[c + 3] = (int8_t)max3;
+        }
+    }
+}
+
+/* FULLY_CONNECTED 36 -> 3.
+ *
+ * input:   int8 [1,36]
+ * output:  int8 [1,3]
+ * weights: int8, 3 output channels side by side
+ *
+ * output[n,c] = quantise(bias[c] + sum over k of input[n,k] * w[c,k]) */
+static void fully_connected_36x3(
+    const int8_t *input, int8_t *output,
+    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
+{
+    const int8_t *w = weights;
+    int8_t *const out = output;
+    for (int32_t c = 0; c < 3; c += 3) {
+        const int8_t *in = input;
+        int32_t sum00 = bias[c], sum01 = bias[c + 1], sum02 = bias[c + 2];
+        for (const int8_t *const end = in + 36; in != end; in += 6, w += 18) {
+            sum00 += in[0] * w[0]; sum01 += in[0] * w[1]; sum02 += in[0] * w[2];
+            sum00 += in[1] * w[3]; sum01 += in[1] * w[4]; sum02 += in[1] * w[5];
+            sum00 += in[2] * w[6]; sum01 += in[2] * w[7]; sum02 += in[2] * w[8];
+            sum00 += in[3] * w[9]; sum01 += in[3] * w[10]; sum02 += in[3] * w[11];
+            sum00 += in[4] * w[12]; sum01 += in[4] * w[13]; sum02 += in[4] * w[14];
+            sum00 += in[5] * w[15]; sum01 += in[5] * w[16]; sum02 += in[5] * w[17];
+        }
+        out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
+        out[c + 1] = nano_quantize_right(sum01, multiplier[c + 1], shift[c + 1], -128, -128, 127);
+        out[c + 2] = nano_quantize_right(sum02, multiplier[c + 2], shift[c + 2], -128, -128, 127);
+    }
+}
+
+/* SOFTMAX over 3 entries, in fixed point.
+ *
+ * input:       int8 [1,3]
+ * output:      int8 [1,3], scale 1/256, zero point -128, may be the input
+ * exponential: Q0.31, exp of the distance below the row's largest input */
+static void softmax_3(
+    const int8_t *input, int8_t *output,
+    const int32_t *exponential)
+{
+    for (int32_t row = 0; row < 1; ++row, input += 3, output += 3) {
+        int32_t largest = -128;
+        for (int32_t i = 0; i < 3; ++i) {
+            largest = input[i] > largest ? input[i] : largest;
+        }
+
+        uint32_t sum = 0; /* Q12.19 */
+        for (int32_t i = 0; i < 3; ++i) {
+            sum += ((uint32_t)exponential[largest - input[i]] + (1u << 11)) >> 12;
+        }
+
+        /* sum = 2^(shift - 23) * (1 + x), x in [0, 1): its reciprocal without the power of two. */
+        int32_t shift = 35;
+        for (; sum < 0x80000000u; sum <<= 1) {
+            --shift;
+        }
+        const int32_t reciprocal = nano_reciprocal((int32_t)(sum - 0x80000000u));
+
+        for (int32_t i = 0; i < 3; ++i) {
+            const int32_t share = nano_fixed_product(reciprocal, exponential[largest - input[i]]);
+            const uint32_t rounded = ((uint32_t)share + (1u << (shift - 1))) >> shift;
+            output[i] = (int8_t)(rounded > 255 ? 127 : (int32_t)rounded - 128);
+        }
+    }
+}
+
+/* Layer 0: CONV_2D 'conv/Relu'
+ *
+ * input    int8 [1,6,6,2], scale 0.0898923, zero point -128, 'image'
+ * weights  int8 [4,3,3,2], scale 0.000769039 to 0.00103843 along axis 0, 'conv/Relu'
+ * bias     int32 [4], scale 6.91307e-05 to 9.33473e-05 along axis 0, 'conv/Relu'
+ * output   int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
+ *
+ * 2,592 multiply-accumulates, kernel generic/conv_2d */
+void small_cnn_layer_0_conv_2d(int8_t *arena)
+{
+    const int8_t *const input = arena + 144;
+    int8_t *const output = arena + 0;
+    int8_t *const ring = arena + 216; /* 3 rows of 16 bytes, then one of padding */
+    const int8_t *rows[3];
+
+    memset(ring, -128, 64);
+    int32_t ready = 0; /* input rows in the ring so far */
+    for (int32_t y = 0; y < 6; ++y) {
+        const int32_t top = y - 1;
+        for (; ready < 6 && ready < top + 3; ++ready) {
+            memcpy(ring + ready % 3 * 16 + 2, input + ready * 12, 12);
+        }
+        for (int32_t k = 0; k < 3; ++k) {
+            const int32_t row = top + k;
+            const int32_t slot = row >= 0 && row < 6 ? row % 3 : 3;
+            rows[k] = ring + slot * 16;
+        }
+        conv_2d_3x3_2x4(rows, output + y * 24,
+            small_cnn_weights_0, small_cnn_bias_0, small_cnn_multiplier_0, small_cnn_shift_0);
+    }
+}
+
+/* Layer 1: DEPTHWISE_CONV_2D 'depthwise'
+ *
+ * input    int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
+ * weights  int8 [1,3,3,4], scale 0.00454226 to 0.00772696 along axis 3, 'depthwise/w'
+ * bias     int32 [4], scale 0.000135534 to 0.000230561 along axis 0, 'depthwise/b'
+ * output   int8 [1,6,6,4], scale 0.0611723, zero point -128, 'depthwise'
+ *
+ * 1,296 multiply-accumulates, kernel generic/depthwise_conv_2d */
+void small_cnn_layer_1_depthwise_conv_2d(int8_t *arena)
+{
+    const int8_t *const input = arena + 0;
+    int8_t *const output = arena + 144;
+    int8_t *const ring = arena + 288; /* 3 rows of 32 bytes, then one of padding */
+    const int8_t *rows[3];
+
+    memset(ring, -128, 128);
+    int32_t ready = 0; /* input rows in the ring so far */
+    for (int32_t y = 0; y < 6; ++y) {
+        const int32_t top = y - 1;
+        for (; ready < 6 && ready < top + 3; ++ready) {
+            memcpy(ring + ready % 3 * 32 + 4, input + ready * 24, 24);
+        }
+        for (int32_t k = 0; k < 3; ++k) {
+            const int32_t row = top + k;
+            const int32_t slot = row >= 0 && row < 6 ? row % 3 : 3;
+            rows[k] = ring + slot * 32;
+        }
+        depthwise_conv_2d_3x3_4(rows, output + y * 24,
+            small_cnn_weights_1, small_cnn_bias_1, small_cnn_multiplier_1, small_cnn_shift_1);
+    }
+}
+
+/* Layer 2: ADD 'residual'
+ *
+ * input 0  int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
+ * input 1  int8 [1,6,6,4], scale 0.0611723, zero point -128, 'depthwise'
+ * output   int8 [1,6,6,4], scale 0.069629, zero point 127, 'residual'
+ *
+ * No multiply-accumulates, kernel generic/add */
+void small_cnn_layer_2_add(int8_t *arena)
+{
+    add_144(arena + 0, arena + 144, arena + 0);
+}
+
+/* Layer 3: MAX_POOL_2D 'pool'
+ *
+ * input 0  int8 [1,6,6,4], scale 0.069629, zero point 127, 'residual'
+ * output   int8 [1,3,3,4], scale 0.069629, zero point 127, 'pool'
+ *
+ * No multiply-accumulates, kernel generic/max_pool_2d */
+void small_cnn_layer_3_max_pool_2d(int8_t *arena)
+{
+    const int8_t *const input = arena + 0;
+    int8_t *const output = arena + 144;
+    const int8_t *rows[2];
+
+    for (int32_t y = 0; y < 3; ++y) {
+        const int32_t top = y * 2;
+        for (int32_t k = 0; k < 2; ++k) {
+            rows[k] = input + (top + k) * 24;
+        }
+        max_pool_2d_2x2_4(rows, output + y * 12);
+    }
+}
+
+/* Layer 5: FULLY_CONNECTED 'logits'
+ *
+ * input    int8 [1,36], scale 0.069629, zero point 127, 'reshape'
+ * weights  int8 [3,36], scale 0.000170126, zero point 0, 'logits/w'
+ * bias     int32 [3], scale 1.18457e-05, zero point 0, 'logits/b'
+ * output   int8 [1,3], scale 0.0134059, zero point -128, 'logits'
+ *
+ * 108 multiply-accumulates, kernel generic/fully_connected */
+void small_cnn_layer_5_fully_connected(int8_t *arena)
+{
+    fully_connected_36x3(arena + 144, arena + 0,
+        small_cnn_weights_5, small_cnn_bias_5, small_cnn_multiplier_5, small_cnn_shift_5);
+}
+
+/* Layer 6: SOFTMAX 'scores'
+ *
+ * input 0  int8 [1,3], scale 0.0134059, zero point -128, 'logits'
+ * output   int8 [1,3], scale 0.00390625, zero point -128, 'scores'
+ *
+ * No multiply-accumulates, kernel generic/softmax */
+void small_cnn_layer_6_softmax(int8_t *arena)
+{
+    softmax_3(arena + 0, arena + 0,
+        small_cnn_exponential_6);
+}
+
+int8_t small_cnn_arena[SMALL_CNN_GUARD_BYTES + 416 + SMALL_CNN_GUARD_BYTES] __attribute__((aligned(16)));
+
+int8_t *const small_cnn_input_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 144;
+int8_t *const small_cnn_output_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 0;
+
+void small_cnn_init(void)
+{
+    memset(small_cnn_arena + SMALL_CNN_GUARD_BYTES, 0, SMALL_CNN_ARENA_BYTES);
+}
+
+void small_cnn_invoke(void)
+{
+    int8_t *const arena = small_cnn_arena + SMALL_CNN_GUARD_BYTES;
+
+    small_cnn_layer_0_conv_2d(arena);
+    small_cnn_layer_1_depthwise_conv_2d(arena);
+    small_cnn_layer_2_add(arena);
+    small_cnn_layer_3_max_pool_2d(arena);
+    small_cnn_layer_5_fully_connected(arena);
+    small_cnn_layer_6_softmax(arena);
+}
