@@ -35,7 +35,8 @@ format: setup  ## bring Python and C into the house's form
 	$(C_FILES) | xargs $(BIN)/clang-format -i
 
 bench: setup  ## instructions, arena and code of ../shared/models beside TensorFlow Lite Micro's
-	$(BIN)/python -m tests.benchmark
+	$(BIN)/python -m tests.benchmarks.table
+	$(BIN)/python -m tests.benchmarks.verify_time
 
 docs: setup  ## write the generated documents anew
 	$(BIN)/python -m exporter.ops.table docs/operators.md

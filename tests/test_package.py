@@ -27,6 +27,8 @@ def run(argv: list[str], cwd: Path) -> str:
     """Standard output of a program that has no network to ask and no checkout on its path."""
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     environment |= {"PIP_NO_INDEX": "1", "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
+    # cmake and ninja are dependencies, too, and borrowed like the others.
+    environment["PATH"] = os.pathsep.join([sysconfig.get_path("scripts"), environment["PATH"]])
     completed = subprocess.run(
         argv,
         cwd=cwd,

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any
 
 from exporter import __version__
@@ -98,8 +98,8 @@ def _build_id(files: Mapping[str, str], compiler: str) -> str:
 def write_project(project: Project, folder: Path, *, force: bool = False) -> None:
     """Write `project` into `folder`, which is made, or holds an earlier rendering and nothing else.
 
-    With `force`, files of an earlier rendering are replaced even where they were edited. Every file
-    is replaced as a whole, the manifest last.
+    With `force`, files of an earlier rendering are replaced even where they were edited. Where a
+    file cannot be written, none is replaced; the manifest is replaced last.
 
     Raises:
         BadInput: the folder has other files, or edited ones, or cannot be written.
@@ -109,11 +109,11 @@ def write_project(project: Project, folder: Path, *, force: bool = False) -> Non
     if not force:
         _refuse_edited(folder, earlier)
     try:
+        _write_all(
+            folder, {**project.files, MANIFEST: json.dumps(project.manifest, indent=2) + "\n"}
+        )
         for stale in earlier.keys() - project.files.keys():
             (folder / stale).unlink(missing_ok=True)
-        for path, text in project.files.items():
-            _replace(folder / path, text)
-        _replace(folder / MANIFEST, json.dumps(project.manifest, indent=2) + "\n")
     except OSError as error:
         raise BadInput(
             f"cannot write the project to '{folder}'",
@@ -126,9 +126,14 @@ def _earlier_files(folder: Path) -> dict[str, str]:
     """Path and hash of each file of an earlier rendering; empty where there was none."""
     try:
         files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        return {str(path): str(digest) for path, digest in files.items()}
+        return {str(path): str(digest) for path, digest in files.items() if _is_local(str(path))}
     except (OSError, ValueError, KeyError, AttributeError, TypeError):
         return {}
+
+
+def _is_local(path: str) -> bool:
+    """Whether a path of a manifest stays below its folder: the manifest may be from anywhere."""
+    return not PurePath(path).is_absolute() and ".." not in PurePath(path).parts
 
 
 def _refuse_foreign(folder: Path, earlier: Mapping[str, str]) -> None:
@@ -166,15 +171,20 @@ def _refuse_edited(folder: Path, earlier: Mapping[str, str]) -> None:
         )
 
 
-def _replace(path: Path, text: str) -> None:
-    """Write `text` so that `path` holds either all of it or what it held before."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+def _write_all(folder: Path, files: Mapping[str, str]) -> None:
+    """Write every file, or leave all as they were: only what is written whole takes its place."""
+    staged: list[tuple[Path, Path]] = []
     try:
-        temporary.write_text(text, encoding="utf-8", newline="\n")
-        temporary.replace(path)
+        for path, text in files.items():
+            target = folder / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.append((target.with_name(f".{target.name}.{os.getpid()}"), target))
+            staged[-1][0].write_text(text, encoding="utf-8", newline="\n")
+        for temporary, target in staged:
+            temporary.replace(target)
     finally:
-        temporary.unlink(missing_ok=True)
+        for temporary, _ in staged:
+            temporary.unlink(missing_ok=True)
 
 
 def _sha256(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import SymbolTableSection
 
 from exporter import board as boards
 from exporter.build import firmware as firmwares
@@ -190,7 +191,10 @@ def with_flipped_bit(firmware: ModelFirmware, symbol: str, folder: Path) -> Mode
 def _file_offset(elf: Path, symbol: str) -> int:
     with elf.open("rb") as stream:
         file = ELFFile(stream)
-        (entry,) = file.get_section_by_name(".symtab").get_symbol_by_name(symbol)
+        table = file.get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        (entry,) = table.get_symbol_by_name(symbol) or [None]
+        assert entry is not None, f"{symbol} is not in {elf}"
         section = file.get_section(entry["st_shndx"])
         offset = entry["st_value"] - section["sh_addr"] + section["sh_offset"]
         return int(offset)

@@ -26,9 +26,18 @@ STRICT = (
     "-Wstrict-prototypes", "-Werror",
 )  # fmt: skip
 
+# No C library: memcpy and memset are declared by the run time's own header.
+RUNTIME = Path(__file__).resolve().parents[2] / "firmware_templates" / "runtime"
+FREESTANDING = ("-ffreestanding", f"-I{RUNTIME / 'libc'}")
+
 CROSS_COMPILERS: dict[str, tuple[str, ...]] = {
-    "arm-none-eabi-gcc": ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb"),
-    "riscv64-unknown-elf-gcc": ("riscv64-unknown-elf-gcc", "-march=rv32imac", "-mabi=ilp32"),
+    "arm-none-eabi-gcc": ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-mthumb", *FREESTANDING),
+    "riscv64-unknown-elf-gcc": (
+        "riscv64-unknown-elf-gcc",
+        "-march=rv32imac",
+        "-mabi=ilp32",
+        *FREESTANDING,
+    ),
     "zig-cc": (sys.executable, "-m", "ziglang", "cc"),
 }
 
@@ -69,11 +78,6 @@ def write(folder: Path, files: Mapping[str, str]) -> list[Path]:
     return sorted(folder / name for name in files if name.endswith(".c"))
 
 
-def runtime_folder() -> Path:
-    """Where `model_description.h` is."""
-    return Path(__file__).resolve().parents[2] / "firmware_templates" / "runtime"
-
-
 def run(argv: Sequence[str | Path], folder: Path, stdin: bytes = b"") -> bytes:
     """The standard output of a program that succeeds and prints no error."""
     done = subprocess.run(
@@ -86,4 +90,4 @@ def run(argv: Sequence[str | Path], folder: Path, stdin: bytes = b"") -> bytes:
 
 
 def object_flags(folder: Path) -> Iterator[str]:
-    yield from ("-c", f"-I{folder}", f"-I{runtime_folder()}")
+    yield from ("-c", f"-I{folder}", f"-I{RUNTIME}")

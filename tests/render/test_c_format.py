@@ -25,8 +25,9 @@ from exporter.render.c_format import (
 
 AWKWARD = [
     "plain", "", 'a "quoted" name', "back\\slash", "end\\", "*/ int x; /*", "**/", "/*/", "*//*",
-    "??/", "??=", "what??", "line\nbreak", "\r", "tab\t", "nul\0here", "\x1b[31m", "é", "éa", "ÿf00",
-    "日本語", "😀", "😀1", "\u202eright", "\u2028", "%s%n", "{{ jinja }}", "{% raw %}", "//% if", "$",
+    "??/", "??=", "what??", "line\nbreak", "\r", "tab\t", "nul\0here", "\x1b[31m", "é",
+    "éa", "ÿf00", "日本語", "😀", "😀1", "\u202eright", "\u2028", "%s%n", "{{ jinja }}",
+    "{% raw %}", "//% if", "$",
     "'", "`", "\x7f", "\x80", "a\x01b", "\x010",
 ]  # fmt: skip
 

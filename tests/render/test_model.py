@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter.plan.program import Program, Step
+from exporter.plan.program import Port, Program, Step
 from exporter.render.model import layer_name
 from tests.golden import COMMAND, FOLDER, golden_files
 from tests.ops.harness import compile_graph
@@ -28,13 +28,13 @@ RENDER_AND_HASH = """
 import hashlib
 from tests.golden import golden_files
 from tests.render.programs import small_program, sources
-texts = [*golden_files().items(), *(item for n in range(4) for item in sources(small_program(n)).items())]
+texts = [golden_files(), *(sources(small_program(seed)) for seed in range(4))]
 print(hashlib.sha256(repr(texts).encode()).hexdigest())
 """
 
 
 def test_golden_files() -> None:
-    """Differs after a wanted change: run the command that the failure names, and review the diff."""
+    """After a wanted change: run the command that the failure names, and review the diff."""
     kept = {path.name: path.read_text(encoding="utf-8") for path in sorted(FOLDER.glob("*"))}
     made = golden_files()
     changes = [
@@ -118,13 +118,16 @@ def _renamed(program: Program, names: list[str]) -> Program:
         operands = tuple((role, replace(t, name=next(taken))) for role, t in step.operands)
         return replace(step, name=next(taken), operands=operands)
 
+    def port_with(port: Port) -> Port:
+        return replace(port, tensor=replace(port.tensor, name=next(taken)))
+
     return replace(
         program,
         name=next(taken),
-        inputs=tuple(replace(p, tensor=replace(p.tensor, name=next(taken))) for p in program.inputs),
-        outputs=tuple(replace(p, tensor=replace(p.tensor, name=next(taken))) for p in program.outputs),
+        inputs=tuple(map(port_with, program.inputs)),
+        outputs=tuple(map(port_with, program.outputs)),
         steps=tuple(map(step_with, program.steps)),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("compiler", ["gcc", "clang"])

@@ -1,0 +1,78 @@
+"""The generated C under every compiler at hand: no warning with all of them on, in plain C99."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.render.programs import (
+    MODEL_NAMES,
+    MODELS,
+    STRICT,
+    compiler,
+    object_flags,
+    reference_program,
+    run,
+    small_program,
+    sources,
+    write,
+)
+
+HOSTS = ["gcc", "clang"]
+CROSS = ["arm-none-eabi-gcc", "riscv64-unknown-elf-gcc", "zig-cc"]
+EVERY_COMPILER = [*HOSTS, *(pytest.param(name, marks=pytest.mark.toolchain) for name in CROSS)]
+REGISTERS = {"gcc": 16, "clang": 16, "riscv64-unknown-elf-gcc": 31}
+"""As the boards of these compilers have them: more registers, larger tiles."""
+
+RANDOM_PROGRAMS = range(8)
+
+
+def _compile(name: str, folder: Path, paths: list[Path]) -> None:
+    command = compiler(name)
+    if command is None:
+        pytest.skip(f"{name} is not installed")
+    # zig links where it is given several files.
+    batches = [[path] for path in paths] if name == "zig-cc" else [paths]
+    for batch in batches:
+        run([*command, *STRICT, *object_flags(folder), *batch], folder)
+
+
+@pytest.mark.parametrize("name", EVERY_COMPILER)
+def test_random_models(name: str, tmp_path: Path) -> None:
+    paths = []
+    for seed in RANDOM_PROGRAMS:
+        paths += write(tmp_path, sources(small_program(seed), f"model_{seed}"))
+    _compile(name, tmp_path, paths)
+
+
+@pytest.mark.parametrize("name", EVERY_COMPILER)
+def test_reference_models(name: str, tmp_path: Path) -> None:
+    if not MODELS.is_dir():
+        pytest.skip("../shared/models is absent")
+    paths = []
+    for model in MODEL_NAMES:
+        program = reference_program(model, registers=REGISTERS.get(name, 13))
+        paths += write(tmp_path, sources(program, model.lower()))
+    _compile(name, tmp_path, paths)
+
+
+def test_a_model_without_layers(tmp_path: Path) -> None:
+    """Nothing but views: no step, no function, no constant, and still C."""
+    from tests.ops.harness import compile_graph  # noqa: PLC0415
+    from tests.passes.models import Model  # noqa: PLC0415
+    from tests.random_shape_layers import reshape  # noqa: PLC0415
+
+    model = Model()
+    flat = reshape(model, model.rng, model.x, (1, 90))
+    _, program = compile_graph(model.finish([model.x], [flat]))
+    paths = write(tmp_path, sources(program))
+    _compile("gcc", tmp_path, paths)
+
+
+@pytest.mark.parametrize("name", HOSTS)
+def test_optimised_for_size(name: str, tmp_path: Path) -> None:
+    if not MODELS.is_dir():
+        pytest.skip("../shared/models is absent")
+    program = reference_program("kws_ref_model", "size")
+    _compile(name, tmp_path, write(tmp_path, sources(program)))

@@ -1,0 +1,114 @@
+"""`deploy`, the stages in order: what it refuses before it starts, and what it hands back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from exporter import pipeline
+from exporter.board import load_board
+from exporter.build.firmware import Settings
+from exporter.errors import BadInput, CheckFailed
+from exporter.hil.verify import Verification
+from exporter.pipeline import DeployRequest, deploy
+from tests.hil.support import DIGITS, dense_model, saved
+
+pytest_plugins = ["tests.hil.fixtures"]
+
+pytestmark = pytest.mark.usefixtures("own_cache")
+
+
+def quiet(stage: str, done: int, total: int) -> None:
+    """Progress nobody watches."""
+
+
+def request_for(model: Path, **more: Any) -> DeployRequest:
+    """A deployment of `model` on `host` with few vectors."""
+    chosen = {
+        "flatbuffer": model.with_suffix(".tflite"),
+        "settings": Settings(),
+        "vectors": 3,
+        **more,
+    }
+    return DeployRequest(model=model, board=load_board("host"), **chosen)
+
+
+def test_a_flatbuffer_needs_no_conversion(small_model: Path) -> None:
+    stages: list[str] = []
+    done = deploy(request_for(small_model), lambda stage, *_: stages.append(stage))
+    assert done.conversion is None and done.accuracies is None
+    assert done.verification.vectors == 3 and done.verification.bit_exact
+    assert done.benchmark.stack_bytes > 0
+    assert list(dict.fromkeys(stages)) == ["build", "verify", "bench"]
+
+
+def test_a_test_set_is_run_after_the_vectors(tmp_path: Path) -> None:
+    model = saved(tmp_path, dense_model(units=4, inputs=5))
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "test.npz", x=rng.normal(0, 2, (9, 5)), y=rng.integers(0, 4, 9))
+    done = deploy(request_for(model, test_set=tmp_path / "test.npz"), quiet)
+    assert done.verification.vectors == 3 + 9
+    assert done.accuracies is not None and done.accuracies.samples == 9
+    assert done.accuracies.float_model is None, "a flatbuffer has no float model"
+    assert done.accuracies.int8_board == done.accuracies.int8_host
+
+
+@pytest.mark.parametrize(
+    ("arrays", "told"),
+    [
+        ({"x": np.zeros((3, 4))}, "no test set"),
+        ({"x": np.zeros((3, 4)), "y": np.zeros(2, int)}, "cannot be used"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, "cannot be used"),
+        ({"x": np.full((3, 4), np.nan), "y": np.zeros(3, int)}, "cannot be used"),
+        ({"x": np.zeros((3, 4)), "y": np.zeros(3)}, "cannot be used"),
+        ({"x": np.zeros((3, 7)), "y": np.zeros(3, int)}, "does not fit the model"),
+    ],
+    ids=["no labels", "lengths", "empty", "NaN", "float labels", "shape"],
+)
+def test_a_test_set_that_cannot_be_used(arrays: dict[str, Any], told: str, tmp_path: Path) -> None:
+    model = saved(tmp_path, dense_model(inputs=4))
+    np.savez(tmp_path / "test.npz", **arrays)
+    with pytest.raises(BadInput, match=told):
+        deploy(request_for(model, test_set=tmp_path / "test.npz"), quiet)
+
+
+def test_a_broken_test_set_is_found_before_the_conversion(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def convert(*_: Any) -> None:
+        raise AssertionError("converted although the test set cannot be used")
+
+    monkeypatch.setattr(pipeline, "convert_loaded", convert)
+    request = request_for(
+        DIGITS / "digits.keras",
+        flatbuffer=tmp_path / "out.tflite",
+        calibration=DIGITS / "calibration.npz",
+        test_set=tmp_path / "missing.npz",
+    )
+    with pytest.raises(BadInput, match=r"missing\.npz"):
+        deploy(request, quiet)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_trained_model_needs_calibration_data(tmp_path: Path) -> None:
+    request = request_for(DIGITS / "digits.keras", flatbuffer=tmp_path / "out.tflite")
+    with pytest.raises(BadInput, match="calibration data"):
+        deploy(request, quiet)
+
+
+def test_a_mismatch_ends_the_deployment(small_model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is benchmarked that does not compute the right thing."""
+
+    def nothing_equal(*_: Any, **__: Any) -> Verification:
+        return Verification()
+
+    def bench(*_: Any, **__: Any) -> None:
+        raise AssertionError("benchmarked all the same")
+
+    monkeypatch.setattr(pipeline, "verify_on_board", nothing_equal)
+    monkeypatch.setattr(pipeline, "bench_on_board", bench)
+    with pytest.raises(CheckFailed):
+        deploy(request_for(small_model), quiet)
