@@ -416,7 +416,9 @@ def monitor(output: Output, board: str | None, port: str | None) -> None:
             next_step="name it with --port; an emulated board serves one with: "
             "nanoexport flash DIR --serve 5555",
         )
-    watch(lambda: open_port(port, uart.baud if uart else DEFAULT_BAUD), sys.stdout)
+    stream = sys.stderr if output.as_json else sys.stdout
+    watch(lambda: open_port(port, uart.baud if uart else DEFAULT_BAUD), stream)
+    output.document({"port": port})
 
 
 @cli.command()

@@ -51,13 +51,18 @@ def quantize_multiplier(real: float) -> Multiplier:
 def requantize(
     values: Int64Array | int, multiplier: Multiplier, rounding: Rounding = Rounding.DOUBLE
 ) -> Int64Array:
-    """`values * multiplier`, rounded as the dialect rounds. Exact; assumes no int32 overflow."""
-    x = np.asarray(values, dtype=np.int64)
+    """`values * multiplier`, rounded as the dialect rounds. Exact where no int32 overflows.
+
+    Values that leave int32, before or after the shift to the left, saturate: the result is still
+    monotone, which is all that bounds of a layer that will be refused need.
+    """
+    x = np.clip(np.asarray(values, dtype=np.int64), INT32_MIN, INT32_MAX)
     mantissa, shift = multiplier
     if rounding is Rounding.SINGLE:
         total = 31 - shift
         return (x * mantissa + (1 << (total - 1))) >> total
-    high = ((x << max(shift, 0)) * mantissa + (1 << 30)) >> 31
+    shifted = np.clip(x << max(shift, 0), INT32_MIN, INT32_MAX)
+    high = (shifted * mantissa + (1 << 30)) >> 31
     return rounding_divide_by_power_of_two(high, max(-shift, 0))
 
 

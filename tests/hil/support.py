@@ -193,8 +193,9 @@ def _file_offset(elf: Path, symbol: str) -> int:
         file = ELFFile(stream)
         table = file.get_section_by_name(".symtab")
         assert isinstance(table, SymbolTableSection)
-        (entry,) = table.get_symbol_by_name(symbol) or [None]
-        assert entry is not None, f"{symbol} is not in {elf}"
+        entries = table.get_symbol_by_name(symbol)
+        assert entries, f"{symbol} is not in {elf}"
+        entry = entries[0]
         section = file.get_section(entry["st_shndx"])
         offset = entry["st_value"] - section["sh_addr"] + section["sh_offset"]
         return int(offset)

@@ -68,7 +68,7 @@ def test_another_compiler_is_a_miss(
 ) -> None:
     cache = tmp_path / "cache"
     first = _firmware(model, cache)
-    monkeypatch.setattr("exporter.build.toolchain.identity", lambda *_: "gcc 99.1")
+    monkeypatch.setattr("exporter.toolchain.identity", lambda *_: "gcc 99.1")
     assert _firmware(model, cache).build_id != first.build_id and len(builds) == 2
 
 
