@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -19,117 +18,25 @@ from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
 from exporter.console import Output
 from exporter.errors import BadInput, NanoexportError
+from exporter.options import (
+    FOLDER,
+    MODEL,
+    Main,
+    board_option,
+    check_prefix,
+    common_options,
+    port_option,
+    settings_options,
+)
 
-Command = TypeVar("Command", bound=Callable[..., Any])
 
-MODEL = click.Path(path_type=Path)
-FOLDER = click.Path(path_type=Path, file_okay=True)
-TAKEN_PREFIXES = ("platform", "nano", "nano_link")
-"""Prefixes of the C names of platform and runtime."""
+MOST_VECTORS = 100_000
 
 
 class Interrupted(NanoexportError):
     """Ctrl-C."""
 
     exit_code = 130
-
-
-def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
-    if value:
-        context.ensure_object(Output).as_json = True
-
-
-def _set_verbosity(context: click.Context, _: click.Parameter, value: int) -> None:
-    if value:
-        context.ensure_object(Output).verbosity += value
-        _log_to_stderr(context.ensure_object(Output).verbosity)
-
-
-def _log_to_stderr(verbosity: int) -> None:
-    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
-    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
-
-
-def common_options(command: Command) -> Command:
-    """--json and -v, accepted before and after the subcommand."""
-    for option in (
-        click.option(
-            "--json", is_flag=True, expose_value=False, callback=_set_json,
-            help="One JSON document on stdout; text for people on stderr.",
-        ),
-        click.option(
-            "-v", "--verbose", count=True, expose_value=False, callback=_set_verbosity,
-            help="Show what is run; twice for debugging.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def settings_options(command: Command) -> Command:
-    """What a model is built for: the same options and defaults everywhere."""
-    defaults = Settings()
-    for option in (
-        click.option(
-            "--toolchain", type=click.Choice(["gcc", "clang"]), default=defaults.toolchain,
-            show_default=True, help="Compiler to build with.",
-        ),
-        click.option(
-            "--optimize", type=click.Choice(["speed", "size"]), default=defaults.optimize,
-            show_default=True, help="Prefer fewer instructions or less flash.",
-        ),
-        click.option(
-            "--dialect", type=click.Choice(["tflite", "litert"]), default=defaults.dialect,
-            show_default=True, help="Numeric dialect: whose bits the board must reproduce.",
-        ),
-    ):  # fmt: skip
-        command = option(command)
-    return command
-
-
-def _check_prefix(context: click.Context, option: click.Parameter, prefix: str) -> str:
-    """What the user's C compiler, or our own C names, would stumble over is refused here."""
-    if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in TAKEN_PREFIXES:
-        raise BadInput(
-            "this prefix cannot begin the names of C functions",
-            value=repr(prefix),
-            allowed=f"a letter, then letters, digits and _; not {' or '.join(TAKEN_PREFIXES)}",
-        )
-    return prefix
-
-
-def board_option(*, required: bool = True) -> Callable[[Command], Command]:
-    return click.option(
-        "--board", metavar="BOARD", required=required, help="A name that 'nanoexport boards' lists."
-    )
-
-
-def port_option(command: Command) -> Command:
-    return click.option(
-        "--port", metavar="PORT",
-        help="Device path, socket://HOST:PORT, rfc2217://HOST:PORT, or 'emulator' (the default "
-        "where the board has one). With a port the board must already carry the image.",
-    )(command)  # fmt: skip
-
-
-def _keep_lines(command: click.Command) -> None:
-    r"""Docstrings are raw: turn their `\b` into the character by which click keeps lines apart."""
-    command.help = (command.help or "").replace(r"\b", "\b")
-
-
-class Main(click.Group):
-    """Commands in the order of the pipeline, with their examples as written."""
-
-    def __init__(self, *arguments: Any, **options: Any) -> None:
-        super().__init__(*arguments, **options)
-        _keep_lines(self)
-
-    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
-        _keep_lines(cmd)
-        super().add_command(cmd, name)
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(self.commands)
 
 
 @click.group(cls=Main, context_settings={"help_option_names": ["-h", "--help"]})
@@ -210,7 +117,7 @@ def inspect(
     help="hil serves the link; standalone is the smallest program that runs the model.",
 )  # fmt: skip
 @click.option(
-    "--prefix", default="model", show_default=True, callback=_check_prefix,
+    "--prefix", default="model", show_default=True, callback=check_prefix,
     help="Prefix of every C name.",
 )  # fmt: skip
 @click.option("--force", is_flag=True, help="Replace rendered files even if they were edited.")
@@ -290,7 +197,11 @@ def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> 
 @board_option()
 @port_option
 @click.option(
-    "--vectors", type=click.IntRange(1), default=20, show_default=True, help="Input vectors."
+    "--vectors",
+    type=click.IntRange(1, MOST_VECTORS),
+    default=20,
+    show_default=True,
+    help="Input vectors.",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the vectors.")
 @click.option(
@@ -361,7 +272,11 @@ def bench(output: Output, /, model: Path, board: str, port: str | None, **chosen
     "-o", "--output", "target", type=MODEL, help="The flatbuffer to write. [MODEL.tflite]"
 )
 @click.option(
-    "--vectors", type=click.IntRange(1), default=20, show_default=True, help="Synthetic vectors."
+    "--vectors",
+    type=click.IntRange(1, MOST_VECTORS),
+    default=20,
+    show_default=True,
+    help="Synthetic vectors.",
 )
 @settings_options
 @common_options
@@ -378,6 +293,12 @@ def deploy(
     """
     from exporter import pipeline  # noqa: PLC0415
 
+    if target is not None and model.suffix == ".tflite":
+        raise BadInput(
+            "there is nothing to convert, so nothing to write",
+            value=f"-o {target}",
+            next_step="leave -o out, or give the trained model instead of the flatbuffer",
+        )
     request = pipeline.DeployRequest(
         model=model,
         board=load_board(board),

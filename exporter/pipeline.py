@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.arrays import check_writable
+from exporter.arrays import check_writable, read_arrays
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware, Settings, firmware_for
 from exporter.convert import ConvertReport, TrainedModel, convert_loaded
@@ -99,6 +99,7 @@ def _convert(
             allowed="--data CALIB.npz with float inputs as the model was trained on",
             next_step="save a few hundred samples: numpy.savez('calib.npz', x=samples)",
         )
+    read_arrays(request.calibration)  # a missing file is told before TensorFlow is loaded
     check_writable(request.flatbuffer)
     with TrainedModel(request.model, lambda text: progress(f"convert: {text}", 0, 0)) as trained:
         report = convert_loaded(trained, request.calibration, request.flatbuffer)

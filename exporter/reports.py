@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -145,7 +146,7 @@ def show_project(output: Output, project: Project, folder: Path) -> None:
     output.text(f"  build id  {project.build_id[:16]}")
     output.text(f"  arena     {manifest['arena_bytes']:,} bytes")
     output.text(f"  weights   {manifest['weights_bytes']:,} bytes")
-    output.text(f"next: nanoexport build {folder}")
+    output.text(f"next: nanoexport build {shlex.quote(str(folder))}")
     output.document({"folder": str(folder), **manifest})
 
 
@@ -154,11 +155,9 @@ def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) 
     for path in paths:
         output.text(f"{path}: {path.stat().st_size:,} bytes")
     output.text(f"  flash {image.image_bytes:,} of {board.flash_bytes:,} bytes")
-    output.text(
-        f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes, "
-        f"stack of {board.stack_bytes:,} included"
-    )
-    output.text(f"next: nanoexport flash {built.project}")
+    stack = f", stack of {board.stack_bytes:,} included" if board.freestanding else ""
+    output.text(f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes{stack}")
+    output.text(f"next: nanoexport flash {shlex.quote(str(built.project))}")
     output.document(
         {
             "board": board.name,

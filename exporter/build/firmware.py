@@ -152,7 +152,12 @@ def _build_into(project: Project, home: Path) -> None:
     with tempfile.TemporaryDirectory(dir=home.parent, prefix=".building-") as name:
         folder = Path(name) / "project"
         write_project(project, folder)
-        build(folder)
+        try:
+            build(folder)
+        except CheckFailed as failure:
+            if name in (failure.next_step or ""):  # the folder goes with the failure
+                failure.next_step = "see all of it with: nanoexport render, then nanoexport build"
+            raise
         (folder / "complete").touch()
         folder.replace(home)
 

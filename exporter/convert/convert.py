@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from exporter.arrays import check_writable, write_atomically
+from exporter.arrays import check_writable, read_arrays, write_atomically
 from exporter.convert.audit import audit
 from exporter.convert.calibration import load_calibration
 from exporter.convert.sources import find_source
@@ -59,6 +59,7 @@ def convert(
     (TensorFlow), CheckFailed (TensorFlow crashed).
     """
     find_source(model)
+    read_arrays(data)  # a missing file is told before TensorFlow is loaded
     check_writable(output)
     require_tensorflow()
     with TrainedModel(model, progress) as trained:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from exporter import flash
+from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
+from exporter.errors import LinkFailed
+from exporter.flash import RunningBoard
 from exporter.link.device import Device, require_identity
 from exporter.link.messages import ExpectedIdentity, LogLine
-from exporter.link.transport import SocketTransport, Transport, open_port
+from exporter.link.transport import ConnectionBroken, SocketTransport, Transport, open_port
 
 EMULATOR = "emulator"
+ENDING_SECONDS = 0.1
+"""From the end of a program's connection to the end of the program."""
 
 
 @contextmanager
@@ -52,8 +58,24 @@ def open_transport(firmware: ModelFirmware, port: str | None) -> Iterator[Transp
         yield open_port(port, uart.baud) if uart else open_port(port)
         return
     with flash.start(firmware.board, firmware.firmware.elf) as running:
-        if running.connection is not None:
-            yield SocketTransport(running.connection)
-        else:
-            assert running.port is not None
-            yield open_port(running.port)
+        try:
+            if running.connection is not None:
+                yield SocketTransport(running.connection, f"the emulated {firmware.board.name}")
+            else:
+                assert running.port is not None
+                yield open_port(running.port)
+        except ConnectionBroken as failure:
+            time.sleep(ENDING_SECONDS)
+            if running.alive():
+                raise
+            raise _ended(firmware.board, running) from failure
+
+
+def _ended(board: Board, running: RunningBoard) -> LinkFailed:
+    """It is not the cable: the program that is the board has gone."""
+    program = board.emulator.program if board.emulator else "the native process"
+    return LinkFailed(
+        f"{program}, which runs {board.name}, ended",
+        value=running.log_tail() or "it printed nothing",
+        next_step="run again; if it ends each time, report this defect with the model",
+    )

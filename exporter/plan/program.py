@@ -118,8 +118,8 @@ class Program:
 
     @property
     def weights_bytes(self) -> int:
-        """Bytes of all constant arrays: weights, biases, multipliers, tables."""
-        return sum(constant.bytes for constant in self.constants)
+        """Bytes of all constant arrays, each on a word: weights, biases, multipliers, tables."""
+        return sum(-(-constant.bytes // 4) * 4 for constant in self.constants)
 
     @property
     def macs(self) -> int:

@@ -1,0 +1,121 @@
+"""Options that commands share, one definition and one default each."""
+
+from __future__ import annotations
+
+import logging
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from exporter.build.firmware import Settings
+from exporter.console import Output
+from exporter.errors import BadInput
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+MODEL = click.Path(path_type=Path)
+FOLDER = click.Path(path_type=Path, file_okay=True)
+TAKEN_PREFIXES = ("platform", "nano", "nano_link")
+"""Prefixes of the C names of platform and runtime."""
+
+
+def _set_json(context: click.Context, _: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Output).as_json = True
+
+
+def _set_verbosity(context: click.Context, _: click.Parameter, value: int) -> None:
+    if value:
+        context.ensure_object(Output).verbosity += value
+        _log_to_stderr(context.ensure_object(Output).verbosity)
+
+
+def _log_to_stderr(verbosity: int) -> None:
+    level = (logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)]
+    logging.basicConfig(level=level, stream=sys.stderr, format="%(name)s: %(message)s", force=True)
+
+
+def common_options(command: Command) -> Command:
+    """--json and -v, accepted before and after the subcommand."""
+    for option in (
+        click.option(
+            "--json", is_flag=True, expose_value=False, callback=_set_json,
+            help="One JSON document on stdout; text for people on stderr.",
+        ),
+        click.option(
+            "-v", "--verbose", count=True, expose_value=False, callback=_set_verbosity,
+            help="Show what is run; twice for debugging.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def settings_options(command: Command) -> Command:
+    """What a model is built for: the same options and defaults everywhere."""
+    defaults = Settings()
+    for option in (
+        click.option(
+            "--toolchain", type=click.Choice(["gcc", "clang"]), default=defaults.toolchain,
+            show_default=True, help="Compiler to build with.",
+        ),
+        click.option(
+            "--optimize", type=click.Choice(["speed", "size"]), default=defaults.optimize,
+            show_default=True, help="Prefer fewer instructions or less flash.",
+        ),
+        click.option(
+            "--dialect", type=click.Choice(["tflite", "litert"]), default=defaults.dialect,
+            show_default=True, help="Numeric dialect: whose bits the board must reproduce.",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def check_prefix(context: click.Context, option: click.Parameter, prefix: str) -> str:
+    """What the user's C compiler, or our own C names, would stumble over is refused here."""
+    if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in TAKEN_PREFIXES:
+        raise BadInput(
+            "this prefix cannot begin the names of C functions",
+            value=repr(prefix),
+            allowed=f"a letter, then letters, digits and _; not {' or '.join(TAKEN_PREFIXES)}",
+        )
+    return prefix
+
+
+def board_option(*, required: bool = True) -> Callable[[Command], Command]:
+    return click.option(
+        "--board", metavar="BOARD", required=required, help="A name that 'nanoexport boards' lists."
+    )
+
+
+def port_option(command: Command) -> Command:
+    return click.option(
+        "--port", metavar="PORT",
+        help="Device path, socket://HOST:PORT, rfc2217://HOST:PORT, or 'emulator' (the default "
+        "where the board has one). With a port the board must already carry the image.",
+    )(command)  # fmt: skip
+
+
+def _keep_lines(command: click.Command) -> None:
+    r"""Docstrings are raw: turn their `\b` into the character by which click keeps lines apart."""
+    command.help = (command.help or "").replace(r"\b", "\b")
+
+
+class Main(click.Group):
+    """Commands in the order of the pipeline, with their examples as written."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        _keep_lines(self)
+
+    def add_command(self, cmd: click.Command, name: str | None = None) -> None:
+        _keep_lines(cmd)
+        super().add_command(cmd, name)
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.commands)
