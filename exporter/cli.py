@@ -29,7 +29,6 @@ from exporter.options import (
     settings_options,
 )
 
-
 MOST_VECTORS = 100_000
 
 

@@ -12,14 +12,19 @@ def verify(graph: Graph, *, after: str) -> Graph:
     Raises:
         InternalError: it is not; the message names the stage `after` which it was found.
     """
-    problems = [*_tensor_problems(graph), *_order_problems(graph), *_output_problems(graph)]
-    if problems:
+    found = problems(graph)
+    if found:
         raise InternalError(
             f"the graph is malformed after {after}",
-            value="; ".join(problems[:5]),
+            value="; ".join(found[:5]),
             next_step="report this defect with the model",
         )
     return graph
+
+
+def problems(graph: Graph) -> list[str]:
+    """What is wrong with `graph`, as phrases; empty where it is well formed."""
+    return [*_tensor_problems(graph), *_order_problems(graph), *_output_problems(graph)]
 
 
 def _tensor_problems(graph: Graph) -> list[str]:

@@ -10,7 +10,7 @@ from functools import cache
 from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, TensorId
-from exporter.ops.base import Operator
+from exporter.ops.base import Operator, is_int8
 
 TOOLS = {
     "FLOAT": "convert the model with full integer quantisation: "
@@ -44,6 +44,12 @@ def check(graph: Graph) -> Graph:
     """
     _refuse_floats(graph)
     problems = [problem for op in graph.ops for problem in _problems(graph, op)]
+    problems += [
+        f"the {direction} '{graph[tensor].name}' is not int8 with one scale and zero point"
+        for direction, tensors in (("input", graph.inputs), ("output", graph.outputs))
+        for tensor in tensors
+        if not is_int8(graph[tensor])
+    ]
     if problems:
         raise BadInput(
             f"the model '{graph.name}' cannot be compiled: {problems[0]}",
@@ -92,6 +98,8 @@ def _problems(graph: Graph, op: Op) -> list[str]:
     ]
     if wrong:
         return [f"{graph.describe(op)} uses the unsupported tensor type {', '.join(wrong)}"]
+    if op.inputs and all(t is None or graph[t].is_constant for t in op.inputs):
+        return [f"{graph.describe(op)} reads only constants: fold it before the export"]
     rule = found.broken_constraint(graph, op)
     return [] if rule is None else [f"{graph.describe(op)} breaks the rule: {rule}"]
 

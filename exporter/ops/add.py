@@ -7,6 +7,7 @@ from exporter.ops.additive import AdditiveOperator
 
 class Add(AdditiveOperator):
     kind = "ADD"
+    input_counts = (2, 2)
     sign = 1
 
 

@@ -61,7 +61,7 @@ def requantize(
     if rounding is Rounding.SINGLE:
         total = 31 - shift
         return (x * mantissa + (1 << (total - 1))) >> total
-    shifted = np.clip(x << max(shift, 0), INT32_MIN, INT32_MAX)
+    shifted = np.clip(x << min(max(shift, 0), 31), INT32_MIN, INT32_MAX)
     high = (shifted * mantissa + (1 << 30)) >> 31
     return rounding_divide_by_power_of_two(high, max(-shift, 0))
 

@@ -78,6 +78,8 @@ class Operator(ABC):
 
     kind: ClassVar[str]
     constraints: ClassVar[tuple[Constraint, ...]] = ()
+    input_counts: ClassVar[tuple[int, int]] = (1, 1)
+    """Inputs that must be there, and the most there can be; those in between may be left out."""
     is_view: ClassVar[bool] = False
     """The output is the input's bytes under another shape: no kernel, no copy."""
 
@@ -95,7 +97,16 @@ class Operator(ABC):
 
     def broken_constraint(self, graph: Graph, op: Op) -> str | None:
         """The first rule this operator breaks, as a sentence. Later rules rely on earlier ones."""
-        return next((rule_text(rule) for rule in self.constraints if not rule(graph, op)), None)
+        fewest, most = self.input_counts
+        if not fewest <= len(op.inputs) <= most or None in op.inputs[:fewest]:
+            count = str(fewest) if fewest == most else f"{fewest} to {most}"
+            return f"Its inputs number {count}, none of the first {fewest} absent."
+        if len(op.outputs) != 1:
+            return "It has one output."
+        try:
+            return next((rule_text(rule) for rule in self.constraints if not rule(graph, op)), None)
+        except KeyError as missing:
+            return f"The option {missing} is given."
 
 
 def rule_text(rule: Constraint) -> str:
@@ -114,12 +125,12 @@ def fully_connected_rounding(target: Target) -> Rounding:
 def activations_are_int8(graph: Graph, op: Op) -> bool:
     """All inputs and outputs that are not parameters are int8 with one scale and zero point."""
     tensors = [graph[t] for t in (op.inputs[0], *op.outputs) if t is not None]
-    return all(_is_int8(tensor) for tensor in tensors)
+    return all(is_int8(tensor) for tensor in tensors)
 
 
 def operands_are_int8(graph: Graph, op: Op) -> bool:
     """All inputs and outputs are int8 with one scale and zero point."""
-    return all(_is_int8(graph[t]) for t in (*op.inputs, *op.outputs) if t is not None)
+    return all(is_int8(graph[t]) for t in (*op.inputs, *op.outputs) if t is not None)
 
 
 def has_static_shapes(graph: Graph, op: Op) -> bool:
@@ -133,13 +144,17 @@ def input_and_output_share_quantization(graph: Graph, op: Op) -> bool:
     return graph[op.input(0)].quantization == graph[op.outputs[0]].quantization
 
 
-def _is_int8(tensor: Tensor) -> bool:
+SMALLEST_SCALE, LARGEST_SCALE = 2.0**-60, 2.0**60
+"""Far beyond any use, and far enough from the ends of float32 for every product and quotient."""
+
+
+def is_int8(tensor: Tensor) -> bool:
     quantization = tensor.quantization
     return (
         tensor.dtype == "int8"
         and quantization is not None
         and quantization.per_tensor
         and bool(np.isfinite(quantization.scale))
-        and quantization.scale > 0
+        and SMALLEST_SCALE <= quantization.scale <= LARGEST_SCALE
         and -128 <= quantization.zero_point <= 127
     )

@@ -56,8 +56,12 @@ def shapes_agree(graph: Graph, op: Op) -> bool:
     )
 
 
+MOST_INPUTS = 10_000
+
+
 class Concatenation(Operator):
     kind = "CONCATENATION"
+    input_counts = (1, MOST_INPUTS)
     constraints = (
         all_inputs_are_present,
         has_static_shapes,

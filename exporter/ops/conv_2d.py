@@ -44,6 +44,7 @@ def channels_agree(graph: Graph, op: Op) -> bool:
 
 class Conv2D(Operator):
     kind = "CONV_2D"
+    input_counts = (2, 3)
     constraints = (
         has_static_shapes,
         activations_are_int8,

@@ -33,6 +33,7 @@ def channels_are_a_multiple_of_the_input(graph: Graph, op: Op) -> bool:
 
 class DepthwiseConv2D(Operator):
     kind = "DEPTHWISE_CONV_2D"
+    input_counts = (2, 3)
     constraints = (
         has_static_shapes,
         activations_are_int8,

@@ -40,6 +40,7 @@ def weights_are_a_matrix(graph: Graph, op: Op) -> bool:
 
 class FullyConnected(Operator):
     kind = "FULLY_CONNECTED"
+    input_counts = (2, 3)
     constraints = (
         has_static_shapes,
         activations_are_int8,

@@ -26,6 +26,7 @@ from exporter.ops.arithmetic import (
     quantize_multiplier,
     requantize,
 )
+from exporter.ops.base import LARGEST_SCALE
 from exporter.ops.candidate import Constant
 
 Int64Array = npt.NDArray[np.int64]
@@ -122,15 +123,18 @@ def channel_multipliers(
 def requantization(
     op: Op, multipliers: tuple[Multiplier, ...], output: Tensor, rounding: Rounding
 ) -> Requantization:
-    activation = str(op.options["fused_activation_function"])
+    activation = str(op.options.get("fused_activation_function", "NONE"))
     low, high = activation_range(activation, output.scale, output.zero_point)
     return Requantization(multipliers, rounding, output.zero_point, low, high)
 
 
 def require_int32(graph: Graph, op: Op, sums: Accumulator, requantization: Requantization) -> None:
     """Raises BadInput where an int32 of this layer could overflow for some input."""
-    left = np.array([max(multiplier.shift, 0) for multiplier in requantization.multipliers])
-    worst = int((sums.magnitude << left).max())
+    # Python's integers: a shift may be out of an int64 too.
+    worst = max(
+        int(magnitude) << max(multiplier.shift, 0)
+        for magnitude, multiplier in zip(sums.magnitude, requantization.multipliers, strict=True)
+    )
     if worst > INT32_MAX:
         raise BadInput(
             f"{graph.describe(op)} could overflow its 32-bit accumulator",
@@ -170,14 +174,15 @@ def unroll_factor(length: int, limit: int) -> int:
 
 
 def weights_are_constant_int8(graph: Graph, op: Op) -> bool:
-    """Weights are a constant int8 tensor with zero point 0."""
+    """Weights are constant int8 with zero point 0 and one scale, or one per output channel."""
     weights = graph[op.input(1)]
     return (
         weights.is_constant
         and weights.dtype == "int8"
         and weights.quantization is not None
         and not any(weights.quantization.zero_points)
-        and all(scale >= 0 and np.isfinite(scale) for scale in weights.quantization.scales)
+        and all(0 <= scale <= LARGEST_SCALE for scale in weights.quantization.scales)
+        and len(weights.quantization.scales) in (1, graph[op.outputs[0]].shape[-1])
     )
 
 

@@ -58,6 +58,7 @@ def sum_fits(graph: Graph, op: Op) -> bool:
 
 class Mean(Operator):
     kind = "MEAN"
+    input_counts = (2, 2)
     constraints = (
         has_static_shapes,
         activations_are_int8,

@@ -31,6 +31,7 @@ def products_fit(graph: Graph, op: Op) -> bool:
 
 class Mul(ElementwiseOperator):
     kind = "MUL"
+    input_counts = (2, 2)
     constraints = (*ElementwiseOperator.constraints, products_fit)
 
     def evaluate(self, graph: Graph, op: Op, left: Int64Array, right: Int64Array) -> Int64Array:

@@ -11,6 +11,7 @@ from exporter.ops.padding import PadOperator
 
 class Pad(PadOperator):
     kind = "PAD"
+    input_counts = (2, 2)
 
     def value(self, graph: Graph, op: Op) -> int:
         return graph[op.outputs[0]].zero_point

@@ -24,6 +24,7 @@ def value_is_constant(graph: Graph, op: Op) -> bool:
 
 class PadV2(PadOperator):
     kind = "PADV2"
+    input_counts = (3, 3)
     constraints = (*PadOperator.constraints, value_is_constant)
 
     def value(self, graph: Graph, op: Op) -> int:

@@ -138,7 +138,7 @@ def _filter(op: Op) -> tuple[int, int]:
 
 def _output_range(graph: Graph, op: Op) -> tuple[int, int]:
     output = graph[op.outputs[0]]
-    activation = str(op.options["fused_activation_function"])
+    activation = str(op.options.get("fused_activation_function", "NONE"))
     return activation_range(activation, output.scale, output.zero_point)
 
 

@@ -23,6 +23,7 @@ def element_count_is_kept(graph: Graph, op: Op) -> bool:
 
 class Reshape(Operator):
     kind = "RESHAPE"
+    input_counts = (1, 2)
     is_view = True
     constraints = (
         has_static_shapes,

@@ -7,6 +7,7 @@ from exporter.ops.additive import AdditiveOperator
 
 class Sub(AdditiveOperator):
     kind = "SUB"
+    input_counts = (2, 2)
     sign = -1
 
 

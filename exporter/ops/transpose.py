@@ -45,6 +45,7 @@ def output_is_the_permuted_shape(graph: Graph, op: Op) -> bool:
 
 class Transpose(Operator):
     kind = "TRANSPOSE"
+    input_counts = (2, 2)
     constraints = (
         has_static_shapes,
         activations_are_int8,

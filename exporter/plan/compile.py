@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from exporter import ops, passes
+from exporter.errors import BadInput
 from exporter.graph import tflite_reader
 from exporter.graph.ir import Graph
-from exporter.graph.verify import verify
+from exporter.graph.verify import problems
 from exporter.ops.base import Target
 from exporter.plan.check import check
 from exporter.plan.planner import plan
@@ -39,6 +40,17 @@ def compile_model(path: Path, target: Target) -> Compilation:
 
 
 def read_model(path: Path) -> tuple[Graph, bytes]:
-    """The verified graph in the flatbuffer at `path`, and the file's bytes."""
+    """The verified graph in the flatbuffer at `path`, and the file's bytes.
+
+    Raises:
+        BadInput: the file cannot be read, or what it says is not a graph.
+    """
     graph, model = tflite_reader.read_file(path)
-    return verify(graph, after="reading"), model
+    found = problems(graph)
+    if found:
+        raise BadInput(
+            f"the graph in '{path}' is malformed",
+            value="; ".join(found[:5]),
+            next_step="export or convert the model again",
+        )
+    return graph, model

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import flash
+from exporter import flash, toolchain
 from exporter.board import Board, board_names, load_board
 from exporter.build import (
     Firmware,
@@ -20,7 +20,6 @@ from exporter.build import (
     check_fits,
     measure_footprint,
     measure_image,
-    toolchain,
 )
 from exporter.errors import BadInput, CheckFailed, InternalError, MissingTool
 from tests.build.sample_model import (
