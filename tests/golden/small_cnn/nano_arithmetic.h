@@ -59,7 +59,8 @@ static inline int32_t nano_requantize_single(int32_t value, int32_t multiplier, 
 static inline int8_t nano_quantize_right(int32_t sum, int32_t multiplier, int32_t shift,
                                          int32_t zero_point, int32_t low, int32_t high)
 {
-    return (int8_t)nano_clamp(zero_point + nano_requantize_right(sum, multiplier, shift), low, high);
+    return (int8_t)nano_clamp(zero_point + nano_requantize_right(sum, multiplier, shift), low,
+                              high);
 }
 
 static inline int8_t nano_quantize_any(int32_t sum, int32_t multiplier, int32_t shift,
@@ -71,7 +72,8 @@ static inline int8_t nano_quantize_any(int32_t sum, int32_t multiplier, int32_t 
 static inline int8_t nano_quantize_single(int32_t sum, int32_t multiplier, int32_t shift,
                                           int32_t zero_point, int32_t low, int32_t high)
 {
-    return (int8_t)nano_clamp(zero_point + nano_requantize_single(sum, multiplier, shift), low, high);
+    return (int8_t)nano_clamp(zero_point + nano_requantize_single(sum, multiplier, shift), low,
+                              high);
 }
 
 /* round(sum / count), halves away from zero. Range: count >= 1, |sum| + count / 2 inside int32. */

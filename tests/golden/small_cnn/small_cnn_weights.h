@@ -1,4 +1,4 @@
-/* The constants of model: 347 bytes, packed for the kernels that read them. */
+/* The constants of model: 348 bytes, packed for the kernels that read them. */
 #ifndef SMALL_CNN_WEIGHTS_H
 #define SMALL_CNN_WEIGHTS_H
 
