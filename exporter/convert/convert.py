@@ -59,9 +59,9 @@ def convert(
     (TensorFlow), CheckFailed (TensorFlow crashed).
     """
     find_source(model)
-    read_arrays(data)  # a missing file is told before TensorFlow is loaded
     check_writable(output)
     require_tensorflow()
+    read_arrays(data)  # a missing file is told before TensorFlow is loaded
     with TrainedModel(model, progress) as trained:
         return convert_loaded(trained, data, output, progress=progress)
 

@@ -84,7 +84,11 @@ class Oracle:
         return list(self._call("run", inputs).arrays)
 
     def run_all(self, inputs: Sequence[Array]) -> dict[int, Array]:
-        """Every input, intermediate and output by its tensor index in the flatbuffer."""
+        """Every input, intermediate and output by its tensor index in the flatbuffer.
+
+        Of intermediates only those that no ADD, SUB or MUL reads are to be trusted: tflite-runtime
+        2.14 lets these operators write over an input even when it is told to keep all tensors.
+        """
         reply = self._call("run_all", inputs)
         return dict(zip(reply.fields["indices"], reply.arrays, strict=True))
 

@@ -209,5 +209,6 @@ def test_a_crash_of_tensorflow_names_the_model(
 
     monkeypatch.setattr(trained, "Worker", Crashing)
     (tmp_path / "m.keras").write_bytes(b"")
+    np.savez(tmp_path / "d.npz", x=np.zeros((10, 1), np.float32))
     with pytest.raises(CheckFailed, match=r"TensorFlow failed on '.*m\.keras'"):
         convert(tmp_path / "m.keras", tmp_path / "d.npz", tmp_path / "o.tflite")

@@ -111,4 +111,4 @@ def model_input(name: str, shape: Sequence[int | None], dtype: str) -> ModelInpu
 def first_line(error: BaseException) -> str:
     """An exception in one line, for the value of an error message."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return f"{type(error).__name__}: {lines[0][:160]}" if lines else type(error).__name__
+    return f"{type(error).__name__}: {lines[0][:240]}" if lines else type(error).__name__
