@@ -8,6 +8,7 @@ With `--forbid-skips` the run fails unless every reason matches `allowed_reasons
 from __future__ import annotations
 
 import re
+import signal
 from collections import Counter
 from pathlib import Path
 
@@ -28,6 +29,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell's background jobs ignore Ctrl-C, and so would the commands that tests interrupt.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if config.getoption("--forbid-skips") and not hasattr(config, "workerinput"):
         config.pluginmanager.register(SkipGuard(), "skip-guard")
 

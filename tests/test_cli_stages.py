@@ -21,6 +21,7 @@ from exporter.board import load_board
 from exporter.build.compile import Firmware
 from exporter.flash import RunningBoard, start
 from tests.hil.support import DIGITS, background, nanoexport, refused
+from tests.processes import wait_until_gone
 
 pytest_plugins = ["tests.hil.fixtures"]
 
@@ -249,10 +250,7 @@ def test_serve_verify_bench_monitor(board: str, digits: Path, tmp_path: Path) ->
 
 
 def _assert_gone(pids: list[int]) -> None:
-    deadline = time.monotonic() + 5
-    while any(Path(f"/proc/{pid}").exists() for pid in pids):
-        assert time.monotonic() < deadline, "the emulator outlived its command"
-        time.sleep(0.05)
+    assert all(wait_until_gone(pid) for pid in pids), "the emulator outlived its command"
 
 
 @pytest.mark.emulator

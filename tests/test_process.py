@@ -14,6 +14,7 @@ import pytest
 
 from exporter import process
 from exporter.errors import CheckFailed, LinkFailed, MissingTool
+from tests.processes import wait_until_gone
 
 PYTHON = sys.executable
 
@@ -22,20 +23,6 @@ def run_python(code: str, **options: object) -> process.Completed:
     """Run a line of Python through the door."""
     arguments = {"timeout_seconds": 10.0} | options
     return process.run([PYTHON, "-c", code], **arguments)  # type: ignore[arg-type]
-
-
-def wait_until_gone(pid: int, seconds: float = 5.0) -> bool:
-    """Whether a process ends within that time. Zombies that nobody reaps count as ended."""
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        try:
-            state = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        except OSError:
-            return True
-        if state[0] in "ZX":
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def test_output_is_captured_apart() -> None:

@@ -75,9 +75,10 @@ def read_manifest(project: Path) -> dict[str, Any]:
         if not isinstance(manifest, dict) or not isinstance(manifest.get("board"), str):
             raise ValueError("it does not name a board")
     except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
         raise BadInput(
-            f"not a rendered project: {error}",
-            value=project,
+            f"'{project}' is not a rendered project",
+            value=f"{MANIFEST}: {reason}",
             allowed=f"a folder with {MANIFEST}",
             next_step="make one with: nanoexport render MODEL.tflite --board BOARD -o DIR",
         ) from error

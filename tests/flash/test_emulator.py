@@ -14,7 +14,7 @@ from exporter.errors import BadInput, InternalError, LinkFailed, MissingTool
 from exporter.flash import FLASHERS, Emulator, FlashOptions, flasher_for, start
 from exporter.flash.emulator import emulator_argv
 from tests.platform.probe import need_tool
-from tests.test_process import wait_until_gone
+from tests.processes import wait_until_gone
 
 
 def test_argv_of_a_cortex_m() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.hil.support import DIGITS, REPOSITORY
+from tests.processes import wait_until_gone
 
 pytest_plugins = ["pytester", "tests.hil.fixtures"]
 
@@ -191,7 +192,7 @@ def test_an_interrupted_run_leaves_no_emulator(inner: pytest.Pytester, small_mod
             process.kill()
     assert process.returncode == pytest.ExitCode.INTERRUPTED
     assert "KeyboardInterrupt" in out
-    assert not [pid for pid in emulators if Path(f"/proc/{pid}").exists()]
+    assert all(wait_until_gone(pid) for pid in emulators)
 
 
 def _wait_for(path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
+from tests.compilers import FIRST_LINK_SECONDS, HOST_COMPILERS
+
 HERE = Path(__file__).parent
 TEMPLATES = HERE.parent.parent / "firmware_templates"
 RUNTIME = sorted(
@@ -27,7 +29,7 @@ SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 def compile_c(output: Path, sources: list[Path], *flags: str, compiler: str = "gcc") -> Path:
     """Compile and link C99 `sources` into `output`, warnings being errors."""
     argv = [
-        compiler,
+        *HOST_COMPILERS[compiler],
         "-std=c99",
         "-O1",
         *WARNINGS,
@@ -38,6 +40,8 @@ def compile_c(output: Path, sources: list[Path], *flags: str, compiler: str = "g
         str(output),
         *map(str, sources),
     ]
-    done = subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    done = subprocess.run(
+        argv, capture_output=True, text=True, timeout=FIRST_LINK_SECONDS, check=False
+    )
     assert done.returncode == 0, done.stderr
     return output

@@ -37,6 +37,7 @@ from exporter.plan.program import Program
 from exporter.render.environment import environment
 from exporter.render.model import render_model
 from exporter.worker import Message, Worker
+from tests.compilers import FIRST_LINK_SECONDS, HOST_COMPILERS
 from tests.random_models import random_model
 
 Array = NDArray[Any]
@@ -47,7 +48,7 @@ BUILDS: dict[str, tuple[str, ...]] = {
     # Sanitizers and optimisation together compile four times as long.
     "sanitized": ("gcc", "-O0", *WARNINGS, *SANITIZERS),
     "gcc": ("gcc", "-O1", *WARNINGS),
-    "clang": ("clang", "-O1", *WARNINGS),
+    "clang": (*HOST_COMPILERS["clang"], "-O1", *WARNINGS),
 }
 BUILD_OF_DIALECT = {"tflite": "sanitized", "litert": "gcc"}
 """Where a test names no build, so that a test of both dialects sees both."""
@@ -276,7 +277,7 @@ def _build(folder: Path, cases: Sequence[Case], build: str) -> Path:
         [*BUILDS[build], str(source), "-o", str(program)],
         capture_output=True,
         text=True,
-        timeout=PROGRAM_SECONDS,
+        timeout=FIRST_LINK_SECONDS,
         check=False,
     )
     assert done.returncode == 0, done.stderr[:4000]
