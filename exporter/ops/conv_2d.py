@@ -6,15 +6,13 @@ tensorflow/lite/kernels/internal/reference/integer_ops/conv.h.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
 from exporter.ops import linear
 from exporter.ops.arithmetic import Rounding
-from exporter.ops.base import Lowering, Operator, Target, activations_are_int8, has_static_shapes
+from exporter.ops.base import Lowering, Target, activations_are_int8, has_static_shapes
 from exporter.ops.candidate import Candidate, Constant, Param, Ring, Rows
 from exporter.ops.geometry import Axis, output_shape_fits, spatial_axes
 
@@ -42,9 +40,8 @@ def channels_agree(graph: Graph, op: Op) -> bool:
     return graph[op.input(1)].shape[0] == graph[op.outputs[0]].shape[-1]
 
 
-class Conv2D(Operator):
+class Conv2D(linear.LinearOperator):
     kind = "CONV_2D"
-    input_counts = (2, 3)
     constraints = (
         has_static_shapes,
         activations_are_int8,
@@ -61,14 +58,28 @@ class Conv2D(Operator):
         per_output = int(np.prod(graph[op.input(1)].shape[1:]))
         return graph[op.outputs[0]].elements * per_output
 
-    def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
-        return linear.output_interval(_sums(graph, op, inputs[0]), _requantization(graph, op))
+    def sums(self, graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
+        source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
+        if any(axis.is_padded for axis in _axes(graph, op)):
+            inputs = inputs.with_value(source.zero_point)
+        taps = weights.shape[1] * weights.shape[2]
+        tiled = Interval(np.tile(inputs.low, taps), np.tile(inputs.high, taps))
+        channels = weights.shape[0]
+        return linear.accumulator(
+            weights.reshape(channels, -1),
+            linear.bias_of(graph, op, channels),
+            source.zero_point,
+            tiled,
+        )
 
-    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        graph, op = context.graph, context.op
-        sums = _sums(graph, op, context.interval())
-        requantization = _requantization(graph, op)
-        linear.require_int32(graph, op, sums, requantization)
+    def requantization(self, graph: Graph, op: Op, target: Target) -> linear.Requantization:
+        source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
+        multipliers = linear.channel_multipliers(source, weights, output, weights.shape[0])
+        return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
+
+    def kernels(
+        self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
+    ) -> tuple[Candidate, ...]:
         return (_generic(context, sums, requantization),)
 
 
@@ -77,27 +88,6 @@ def _axes(graph: Graph, op: Op) -> tuple[Axis, Axis]:
     return spatial_axes(
         op, graph[op.input(0)].shape, graph[op.outputs[0]].shape, (weights[1], weights[2])
     )
-
-
-def _sums(graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
-    source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
-    if any(axis.is_padded for axis in _axes(graph, op)):
-        inputs = inputs.with_value(source.zero_point)
-    taps = weights.shape[1] * weights.shape[2]
-    tiled = Interval(np.tile(inputs.low, taps), np.tile(inputs.high, taps))
-    channels = weights.shape[0]
-    return linear.accumulator(
-        weights.reshape(channels, -1),
-        linear.bias_of(graph, op, channels),
-        source.zero_point,
-        tiled,
-    )
-
-
-def _requantization(graph: Graph, op: Op) -> linear.Requantization:
-    source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
-    multipliers = linear.channel_multipliers(source, weights, output, weights.shape[0])
-    return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
 
 
 def block_shape(target: Target) -> tuple[int, int]:

@@ -8,15 +8,13 @@ tensorflow/lite/kernels/internal/reference/integer_ops/depthwise_conv.h.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
 from exporter.ops import linear
 from exporter.ops.arithmetic import Rounding
-from exporter.ops.base import Lowering, Operator, activations_are_int8, has_static_shapes
+from exporter.ops.base import Lowering, Target, activations_are_int8, has_static_shapes
 from exporter.ops.candidate import Candidate, Constant, Param, Rows
 from exporter.ops.conv_2d import operands_are_rank_4, padding_ring, shapes_agree
 from exporter.ops.geometry import Axis, spatial_axes
@@ -31,9 +29,8 @@ def channels_are_a_multiple_of_the_input(graph: Graph, op: Op) -> bool:
     return outputs % inputs == 0 and graph[op.input(1)].shape[-1] == outputs
 
 
-class DepthwiseConv2D(Operator):
+class DepthwiseConv2D(linear.LinearOperator):
     kind = "DEPTHWISE_CONV_2D"
-    input_counts = (2, 3)
     constraints = (
         has_static_shapes,
         activations_are_int8,
@@ -49,14 +46,31 @@ class DepthwiseConv2D(Operator):
         _, kernel_h, kernel_w, _ = graph[op.input(1)].shape
         return graph[op.outputs[0]].elements * kernel_h * kernel_w
 
-    def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
-        return linear.output_interval(_sums(graph, op, inputs[0]), _requantization(graph, op))
+    def sums(self, graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
+        source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
+        if any(axis.is_padded for axis in _axes(graph, op)):
+            inputs = inputs.with_value(source.zero_point)
+        channels = weights.shape[-1]
+        multiplier = channels // inputs.channels
+        # Each output channel has one input channel: a column [O, 1] beside weights [O, taps].
+        column = Interval(
+            np.repeat(inputs.low, multiplier)[:, None], np.repeat(inputs.high, multiplier)[:, None]
+        )
+        return linear.accumulator(
+            weights.reshape(-1, channels).T,
+            linear.bias_of(graph, op, channels),
+            source.zero_point,
+            column,
+        )
 
-    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        graph, op = context.graph, context.op
-        sums = _sums(graph, op, context.interval())
-        requantization = _requantization(graph, op)
-        linear.require_int32(graph, op, sums, requantization)
+    def requantization(self, graph: Graph, op: Op, target: Target) -> linear.Requantization:
+        source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
+        multipliers = linear.channel_multipliers(source, weights, output, weights.shape[-1])
+        return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
+
+    def kernels(
+        self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
+    ) -> tuple[Candidate, ...]:
         return (_generic(context, sums, requantization),)
 
 
@@ -65,30 +79,6 @@ def _axes(graph: Graph, op: Op) -> tuple[Axis, Axis]:
     return spatial_axes(
         op, graph[op.input(0)].shape, graph[op.outputs[0]].shape, (kernel_h, kernel_w)
     )
-
-
-def _sums(graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
-    source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
-    if any(axis.is_padded for axis in _axes(graph, op)):
-        inputs = inputs.with_value(source.zero_point)
-    channels = weights.shape[-1]
-    multiplier = channels // inputs.channels
-    # Each output channel has one input channel: its interval is a column [O, 1] beside [O, taps].
-    column = Interval(
-        np.repeat(inputs.low, multiplier)[:, None], np.repeat(inputs.high, multiplier)[:, None]
-    )
-    return linear.accumulator(
-        weights.reshape(-1, channels).T,
-        linear.bias_of(graph, op, channels),
-        source.zero_point,
-        column,
-    )
-
-
-def _requantization(graph: Graph, op: Op) -> linear.Requantization:
-    source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
-    multipliers = linear.channel_multipliers(source, weights, output, weights.shape[-1])
-    return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
 
 
 def _generic(

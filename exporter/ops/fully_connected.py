@@ -15,10 +15,10 @@ from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
 from exporter.ops import linear
-from exporter.ops.arithmetic import Multiplier, Rounding, quantize_multiplier
+from exporter.ops.arithmetic import Multiplier, quantize_multiplier
 from exporter.ops.base import (
     Lowering,
-    Operator,
+    Target,
     activations_are_int8,
     fully_connected_rounding,
     has_static_shapes,
@@ -38,9 +38,8 @@ def weights_are_a_matrix(graph: Graph, op: Op) -> bool:
     )
 
 
-class FullyConnected(Operator):
+class FullyConnected(linear.LinearOperator):
     kind = "FULLY_CONNECTED"
-    input_counts = (2, 3)
     constraints = (
         has_static_shapes,
         activations_are_int8,
@@ -53,18 +52,32 @@ class FullyConnected(Operator):
     def macs(self, graph: Graph, op: Op) -> int:
         return graph[op.outputs[0]].elements * graph[op.input(1)].shape[1]
 
+    def sums(self, graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
+        source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
+        channels, depth = weights.shape
+        if inputs.channels != depth:  # flattened here, which mixes the channels
+            low, high = inputs.whole()
+            inputs = Interval(np.full(depth, low), np.full(depth, high))
+        return linear.accumulator(
+            weights, linear.bias_of(graph, op, channels), source.zero_point, inputs
+        )
+
+    def requantization(self, graph: Graph, op: Op, target: Target) -> linear.Requantization:
+        rounding = fully_connected_rounding(target)
+        return linear.requantization(op, _multipliers(graph, op), graph[op.outputs[0]], rounding)
+
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
         # Either way of rounding is monotone, and the two are never more than one apart.
-        requantization = _requantization(graph, op, Rounding.DOUBLE)
-        bounds = linear.output_interval(_sums(graph, op, inputs[0]), requantization)
-        low, high = requantization.low, requantization.high
-        return Interval(np.clip(bounds.low - 1, low, high), np.clip(bounds.high + 1, low, high))
+        bounds = super().output_interval(graph, op, inputs)
+        last = self.requantization(graph, op, Target())
+        return Interval(
+            np.clip(bounds.low - 1, last.low, last.high),
+            np.clip(bounds.high + 1, last.low, last.high),
+        )
 
-    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        graph, op = context.graph, context.op
-        sums = _sums(graph, op, context.interval())
-        requantization = _requantization(graph, op, fully_connected_rounding(context.target))
-        linear.require_int32(graph, op, sums, requantization)
+    def kernels(
+        self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
+    ) -> tuple[Candidate, ...]:
         _require_reference(context)
         return (_generic(context, sums, requantization),)
 
@@ -88,21 +101,6 @@ def _require_reference(context: Lowering) -> None:
             allowed="an output of two dimensions, or per-tensor weights",
             next_step="use --dialect litert, or reshape to two dimensions before this layer",
         )
-
-
-def _sums(graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
-    source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
-    channels, depth = weights.shape
-    if inputs.channels != depth:  # an input that is flattened here mixes the channels' intervals
-        low, high = inputs.whole()
-        inputs = Interval(np.full(depth, low), np.full(depth, high))
-    return linear.accumulator(
-        weights, linear.bias_of(graph, op, channels), source.zero_point, inputs
-    )
-
-
-def _requantization(graph: Graph, op: Op, rounding: Rounding) -> linear.Requantization:
-    return linear.requantization(op, _multipliers(graph, op), graph[op.outputs[0]], rounding)
 
 
 def _multipliers(graph: Graph, op: Op) -> tuple[Multiplier, ...]:

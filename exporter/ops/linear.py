@@ -8,6 +8,8 @@ overflows, which `Accumulator` proves from the actual weights.
 
 from __future__ import annotations
 
+from abc import abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -26,8 +28,8 @@ from exporter.ops.arithmetic import (
     quantize_multiplier,
     requantize,
 )
-from exporter.ops.base import LARGEST_SCALE
-from exporter.ops.candidate import Constant
+from exporter.ops.base import LARGEST_SCALE, Lowering, Operator, Target
+from exporter.ops.candidate import Candidate, Constant
 
 Int64Array = npt.NDArray[np.int64]
 Form = Literal["right", "any", "single"]
@@ -168,6 +170,37 @@ def interleave(weights: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.int8
 def unroll_factor(length: int, limit: int) -> int:
     """The largest divisor of `length` that is at most `limit`."""
     return max(divisor for divisor in range(1, limit + 1) if length % divisor == 0)
+
+
+class LinearOperator(Operator):
+    """An operator whose every output channel is a sum of products with weights known offline."""
+
+    input_counts = (2, 3)
+
+    @abstractmethod
+    def sums(self, graph: Graph, op: Op, inputs: Interval) -> Accumulator:
+        """The accumulators, for inputs inside the per-channel interval `inputs`."""
+
+    @abstractmethod
+    def requantization(self, graph: Graph, op: Op, target: Target) -> Requantization:
+        """From accumulator to output, in the dialect of `target`."""
+
+    @abstractmethod
+    def kernels(
+        self, context: Lowering, sums: Accumulator, requantization: Requantization
+    ) -> tuple[Candidate, ...]:
+        """The candidates, once it is proven that no int32 overflows."""
+
+    def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
+        sums = self.sums(graph, op, inputs[0])
+        return output_interval(sums, self.requantization(graph, op, Target()))
+
+    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        graph, op = context.graph, context.op
+        sums = self.sums(graph, op, context.interval())
+        requantization = self.requantization(graph, op, context.target)
+        require_int32(graph, op, sums, requantization)
+        return self.kernels(context, sums, requantization)
 
 
 # Constraints

@@ -152,12 +152,9 @@ def test_division_by_zero_is_a_fault_on_arm(board: Board, probe: Probe) -> None:
 def test_reset_restarts(probe: Probe) -> None:
     nonces = {probe.ask("N")}
     for _ in range(4):
-        before = probe.ask("T", 0, words=5)
         probe.send("X")
         probe.wait_for_boot()
         nonces.add(probe.ask("N"))
-        after = probe.ask("T", 0, words=5)
-        assert before != after
     assert len(nonces) == 5
     assert probe.ask("N") in nonces  # one boot, one number
     assert probe.take_fault() is None
