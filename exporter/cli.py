@@ -10,7 +10,9 @@ from typing import Any
 
 import click
 
-from exporter import __version__, reports
+from exporter import __version__, pipeline, reports
+from exporter import convert as conversion
+from exporter import doctor as examination
 from exporter.board import all_boards, load_board
 from exporter.build import compile as building
 from exporter.build import firmware as firmwares
@@ -18,6 +20,12 @@ from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
 from exporter.console import Output
 from exporter.errors import BadInput, NanoexportError
+from exporter.hil import verify as verification
+from exporter.hil.bench import bench_on_board
+from exporter.hil.flashing import flash_project
+from exporter.hil.vectors import load_vectors, make_vectors
+from exporter.link.monitor import monitor as watch
+from exporter.link.transport import DEFAULT_BAUD, open_port
 from exporter.options import (
     FOLDER,
     MODEL,
@@ -28,6 +36,7 @@ from exporter.options import (
     port_option,
     settings_options,
 )
+from exporter.render.project import render_project, write_project
 
 MOST_VECTORS = 100_000
 
@@ -72,10 +81,10 @@ def convert(output: Output, /, model: Path, data: Path, target: Path) -> None:
     Example:
       nanoexport convert model.keras --data calib.npz -o model.tflite
     """
-    from exporter.convert import convert as run  # noqa: PLC0415  (imports a worker's modules)
-
     with output.progress() as progress:
-        report = run(model, data, target, progress=lambda text: progress(f"convert: {text}", 0, 0))
+        report = conversion.convert(
+            model, data, target, progress=lambda text: progress(f"convert: {text}", 0, 0)
+        )
     reports.show_conversion(output, report)
 
 
@@ -140,8 +149,6 @@ def render(
     Example:
       nanoexport render model.tflite --board mps2-an386 -o firmware
     """
-    from exporter.render.project import render_project, write_project  # noqa: PLC0415
-
     settings, target = Settings(**chosen), load_board(board)
     compilation = firmwares.compile_for(model, target, settings)
     project = render_project(
@@ -186,8 +193,6 @@ def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> 
       nanoexport flash firmware
       nanoexport flash firmware --serve 5555     then: nanoexport monitor --port socket://127.0.0.1:5555
     """
-    from exporter.hil.flashing import flash_project  # noqa: PLC0415
-
     flash_project(output.text, output.document_now, folder, port=port, serve=serve)
 
 
@@ -221,9 +226,6 @@ def verify(
       nanoexport verify model.tflite --board mps2-an386 --inputs recorded.npz
       nanoexport verify model.tflite --board riscv32-virt --vectors 100 --json
     """
-    from exporter.hil import verify as verification  # noqa: PLC0415
-    from exporter.hil.vectors import load_vectors, make_vectors  # noqa: PLC0415
-
     with output.progress() as progress:
         progress("build", 0, 0)
         firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
@@ -251,8 +253,6 @@ def bench(output: Output, /, model: Path, board: str, port: str | None, **chosen
     Example:
       nanoexport bench model.tflite --board mps2-an386
     """
-    from exporter.hil.bench import bench_on_board  # noqa: PLC0415
-
     with output.progress() as progress:
         progress("build", 0, 0)
         firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
@@ -290,8 +290,6 @@ def deploy(
     Example:
       nanoexport deploy digits.keras --data calib.npz --test test.npz --board mps2-an386
     """
-    from exporter import pipeline  # noqa: PLC0415
-
     if target is not None and model.suffix == ".tflite":
         raise BadInput(
             "there is nothing to convert, so nothing to write",
@@ -325,9 +323,6 @@ def monitor(output: Output, board: str | None, port: str | None) -> None:
     Example:
       nanoexport monitor --port /dev/ttyACM0
     """
-    from exporter.link.monitor import monitor as watch  # noqa: PLC0415
-    from exporter.link.transport import DEFAULT_BAUD, open_port  # noqa: PLC0415
-
     uart = load_board(board).uart if board else None
     if port is None:
         raise BadInput(
@@ -364,8 +359,6 @@ def doctor(output: Output) -> None:
     Example:
       nanoexport doctor
     """
-    from exporter import doctor as examination  # noqa: PLC0415
-
     examination.show(output, examination.examine())
 
 

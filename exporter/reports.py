@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from exporter import ops, passes
 from exporter.board import Board
@@ -16,7 +16,7 @@ from exporter.build.size import ImageSize
 from exporter.console import Output, cell
 from exporter.errors import BadInput
 from exporter.graph.dump import dump as dump_graph
-from exporter.graph.ir import short_name
+from exporter.graph.ir import Graph, Op, short_name
 from exporter.hil import bench, verify
 from exporter.ops.base import Target
 from exporter.plan.compile import compile_model, read_model
@@ -74,7 +74,7 @@ def show_graph(output: Output, model: Path) -> None:
     )
 
 
-def _macs(graph: Any, op: Any) -> int:
+def _macs(graph: Graph, op: Op) -> int:
     known = ops.operators().get(op.kind)
     return known.macs(graph, op) if known else 0
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-import tflite  # type: ignore[import-untyped]
+import tflite
 
 from exporter.oracle import Oracle
 from tests.flatbuffer_builder import OPERATORS, ModelBuilder

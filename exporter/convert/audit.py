@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-import tflite  # type: ignore[import-untyped]
+import tflite
 
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Tensor

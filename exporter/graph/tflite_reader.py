@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import tflite  # type: ignore[import-untyped]
+import tflite
 
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Op, Option, Quantization, Tensor

@@ -41,11 +41,11 @@ def need_compiler(board: Board, name: toolchain.ToolchainName) -> None:
 
 
 def build_sample(
-    folder: Path, board: Board, name: toolchain.ToolchainName = "gcc", **options: str
+    folder: Path, board: Board, name: toolchain.ToolchainName = "gcc", optimize: str = "speed"
 ) -> Firmware:
     """The sample project of a board, built."""
     need_compiler(board, name)
-    return build(sample_project(folder, board, toolchain=name, **options))  # type: ignore[arg-type]
+    return build(sample_project(folder, board, toolchain=name, optimize=optimize))
 
 
 @pytest.mark.parametrize(

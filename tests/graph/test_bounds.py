@@ -20,6 +20,7 @@ from exporter.ops import conv_2d, depthwise_conv_2d, linear
 from exporter.ops.base import Target
 from exporter.oracle import Oracle
 from exporter.plan.planner import plan
+from tests.graph.test_hostile_models import conv_model
 from tests.ops.harness import skip_without_oracle
 from tests.plan.random_graphs import random_graph
 from tests.random_models import random_model
@@ -167,8 +168,6 @@ def test_bounds_are_reached_where_inputs_are_free(kind: str) -> None:
 
 
 def test_overflow_is_refused_with_the_layer_named() -> None:
-    from tests.graph.test_hostile_models import conv_model  # noqa: PLC0415
-
     graph = _graph(conv_model(bias=2**31 - 1000))
     with pytest.raises(BadInput, match="layer 0 CONV_2D 'the layer' could overflow") as caught:
         plan(graph, Target())

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 
 import pytest
+import tflite
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -111,8 +112,6 @@ def test_a_vector_longer_than_the_file_is_refused_quickly(
     name: str, models: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The lengths that a corrupt file can claim: 4 GiB of entries."""
-    import tflite  # type: ignore[import-untyped]  # noqa: PLC0415
-
     monkeypatch.setattr(tflite.SubGraph, "TensorsLength", lambda _: 0xFFFFFFFF)
     monkeypatch.setattr(tflite.Model, name, lambda _: 1)
     start = time.monotonic()

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-import tflite  # type: ignore[import-untyped]
+import tflite
 
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Quantization

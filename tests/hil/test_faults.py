@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from exporter import flash
 from exporter.board import load_board
 from exporter.build.firmware import ModelFirmware, Settings, firmware_for
 from exporter.errors import CheckFailed, LinkFailed
@@ -186,16 +187,14 @@ def test_an_emulator_that_is_killed(small_model: Path, monkeypatch: pytest.Monke
     tensors = [port.tensor for port in firmware.program.inputs]
     vectors = make_vectors(tensors, 3)
     killed: list[Any] = []
-    import exporter.flash as flashing  # noqa: PLC0415
-
-    start = flashing.start
+    start = flash.start
 
     def remember(*arguments: Any, **options: Any) -> Any:
         running = start(*arguments, **options)
         killed.append(running)
         return running
 
-    monkeypatch.setattr(flashing, "start", remember)
+    monkeypatch.setattr(flash, "start", remember)
 
     def stop(done: int, total: int) -> None:
         killed[0]._child.stop()

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
@@ -47,8 +48,6 @@ def run(inner: pytest.Pytester, *arguments: object) -> pytest.RunResult:
 
 def installed() -> bool:
     """Whether pytest finds the plugin by its entry point."""
-    from importlib.metadata import entry_points  # noqa: PLC0415
-
     return any(point.value == "exporter.hil.plugin" for point in entry_points(group="pytest11"))
 
 

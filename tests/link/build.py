@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from tests.compilers import FIRST_LINK_SECONDS, HOST_COMPILERS
+from tests.compilers import FIRST_LINK_SECONDS, host_compiler
 
 HERE = Path(__file__).parent
 TEMPLATES = HERE.parent.parent / "firmware_templates"
@@ -29,7 +29,7 @@ SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 def compile_c(output: Path, sources: list[Path], *flags: str, compiler: str = "gcc") -> Path:
     """Compile and link C99 `sources` into `output`, warnings being errors."""
     argv = [
-        *HOST_COMPILERS[compiler],
+        *host_compiler(compiler),
         "-std=c99",
         "-O1",
         *WARNINGS,

@@ -37,7 +37,7 @@ from exporter.plan.program import Program
 from exporter.render.environment import environment
 from exporter.render.model import render_model
 from exporter.worker import Message, Worker
-from tests.compilers import FIRST_LINK_SECONDS, HOST_COMPILERS
+from tests.compilers import FIRST_LINK_SECONDS, host_compiler
 from tests.random_models import random_model
 
 Array = NDArray[Any]
@@ -48,7 +48,7 @@ BUILDS: dict[str, tuple[str, ...]] = {
     # Sanitizers and optimisation together compile four times as long.
     "sanitized": ("gcc", "-O0", *WARNINGS, *SANITIZERS),
     "gcc": ("gcc", "-O1", *WARNINGS),
-    "clang": (*HOST_COMPILERS["clang"], "-O1", *WARNINGS),
+    "clang": ("clang", "-O1", *WARNINGS),
 }
 BUILD_OF_DIALECT = {"tflite": "sanitized", "litert": "gcc"}
 """Where a test names no build, so that a test of both dialects sees both."""
@@ -273,8 +273,9 @@ def _split(stdout: bytes, cases: Sequence[Case]) -> list[list[list[Array]]]:
 def _build(folder: Path, cases: Sequence[Case], build: str) -> Path:
     source, program = folder / "models.c", folder / "models"
     source.write_text(_source(cases), encoding="utf-8")
+    name, *flags = BUILDS[build]
     done = subprocess.run(
-        [*BUILDS[build], str(source), "-o", str(program)],
+        [*host_compiler(name), *flags, str(source), "-o", str(program)],
         capture_output=True,
         text=True,
         timeout=FIRST_LINK_SECONDS,

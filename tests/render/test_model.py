@@ -15,7 +15,7 @@ import pytest
 
 from exporter.plan.program import Port, Program, Step
 from exporter.render.model import layer_name
-from tests.compilers import HOST_COMPILERS
+from tests.compilers import host_compiler
 from tests.golden import COMMAND, FOLDER, golden_files
 from tests.ops.harness import compile_graph
 from tests.plan.random_graphs import random_graph
@@ -139,7 +139,7 @@ def test_any_name_gives_valid_c(tmp_path: Path, compiler: str) -> None:
         prefix = f"awkward_{number}"
         paths += write(tmp_path, sources(program, prefix))
     for path in paths:  # one by one: zig links what it is given together
-        run([*HOST_COMPILERS[compiler], *STRICT, *object_flags(tmp_path), path], tmp_path)
+        run([*host_compiler(compiler), *STRICT, *object_flags(tmp_path), path], tmp_path)
 
 
 def test_names_from_the_flatbuffer_arrive_in_titles() -> None:
