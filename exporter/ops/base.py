@@ -37,16 +37,19 @@ from exporter.ops.candidate import Candidate
 
 Constraint = Callable[[Graph, Op], bool]
 Dialect = Literal["tflite", "litert"]
+InstructionSet = Literal["generic", "dsp", "mve"]
 
 
 @dataclass(frozen=True)
 class Target:
     """What kernels are chosen for. `registers`: general-purpose registers a loop can use."""
 
-    instruction_set: Literal["generic", "dsp", "mve"] = "generic"
+    instruction_set: InstructionSet = "generic"
     registers: int = 13
     optimize: Literal["speed", "size"] = "speed"
     dialect: Dialect = "tflite"
+    instructions_per_flash_byte: int = 12
+    """What a byte of packed constants must save in one inference to be worth it, for `speed`."""
 
 
 @dataclass(frozen=True, eq=False)

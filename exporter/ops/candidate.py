@@ -9,15 +9,22 @@ Kernels come in two forms.
 * A **row kernel** has a `window`. It makes one output row from the input rows that the window
   covers, given as an array of row pointers, and knows nothing of where the rows live:
 
-      void NAME(const int8_t *const *rows, int8_t *output, <constants>)
+      void NAME(const int8_t *const *rows, int8_t *output, [int8_t *scratch,] <constants>)
 
   `rows[k]` is the k-th row from the window's top, k in [0, window.extent). With a `ring`, input
   rows are first copied there, padded left and right, and rows outside the image are a row of
   `ring.fill`. Without a ring they are NULL, and the kernel skips them.
 
+  With `rows_per_call` R > 1 it makes R output rows, from `input_rows` row pointers, and takes
+  `int8_t *const *outputs`. Where fewer than R rows are left, the last outputs are NULL; input rows
+  that only those would need may be outside the image.
+
 * A **whole kernel** (`window` is None) makes its whole output at once:
 
-      void NAME(const int8_t *input, ..., int8_t *output, <constants>)
+      void NAME(const int8_t *input, ..., int8_t *output, [int8_t *scratch,] <constants>)
+
+Both may call **micro-kernels**: C functions, some with a body in assembly, that are printed once
+for all the kernels that share them. `scratch` is aligned to 4 bytes and empty before each call.
 """
 
 from __future__ import annotations
@@ -91,6 +98,19 @@ class Constant:
         return int(self.values.nbytes)
 
 
+@dataclass(frozen=True)
+class MicroKernel:
+    """An inner loop under the kernels. Equal names stand for equal C.
+
+    `template`: below `firmware_templates/kernels`, without suffix, e.g. `dsp/micro/tile_4x2`;
+    `params`: the literals it is printed with.
+    """
+
+    template: str
+    name: str
+    params: tuple[tuple[str, Param], ...] = ()
+
+
 @dataclass(frozen=True, eq=False)
 class Candidate:
     """One way to compute an operator. All sizes in bytes; geometry is per image of the batch."""
@@ -105,6 +125,8 @@ class Candidate:
     constants: tuple[Constant, ...] = ()
     window: Window | None = None
     ring: Ring | None = None
+    rows_per_call: int = 1
+    micro_kernels: tuple[MicroKernel, ...] = ()
     images: int = 1
     scratch_bytes: int = 0
     rereads: bool = True
@@ -113,9 +135,23 @@ class Candidate:
     A whole kernel without re-reads may run in place: output exactly over an input."""
     instructions: int = 0
     """Estimate for one inference, to compare candidates with."""
+    choice: str = ""
+    """The forms this kernel uses and what ruled out cheaper ones, in a few words for reports."""
 
     @property
     def signature(self) -> tuple[object, ...]:
         """What the C function is specialised for: equal signatures share one function."""
         forms = tuple((constant.role, constant.c_type) for constant in self.constants)
-        return (self.kernel, tuple(sorted(self.params.items(), key=lambda item: item[0])), forms)
+        params = tuple(sorted(self.params.items(), key=lambda item: item[0]))
+        return (self.kernel, params, forms, self.rows_per_call, self.micro_kernels)
+
+    @property
+    def constant_bytes(self) -> int:
+        """Flash that the packed constants take."""
+        return sum(constant.bytes for constant in self.constants)
+
+    @property
+    def input_rows(self) -> int:
+        """Row pointers that one call of a row kernel is given."""
+        assert self.window is not None
+        return self.window.extent + (self.rows_per_call - 1) * self.window.stride

@@ -10,11 +10,12 @@ import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
-from exporter.ops import linear
+from exporter.ops import kernels, linear
 from exporter.ops.arithmetic import Rounding
 from exporter.ops.base import Lowering, Target, activations_are_int8, has_static_shapes
-from exporter.ops.candidate import Candidate, Constant, Param, Ring, Rows
+from exporter.ops.candidate import Candidate
 from exporter.ops.geometry import Axis, output_shape_fits, spatial_axes
+from exporter.ops.layers import SpatialLayer
 
 
 def operands_are_rank_4(graph: Graph, op: Op) -> bool:
@@ -80,97 +81,24 @@ class Conv2D(linear.LinearOperator):
     def kernels(
         self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
     ) -> tuple[Candidate, ...]:
-        return (_generic(context, sums, requantization),)
+        vertical, horizontal = _axes(context.graph, context.op)
+        layer = SpatialLayer(
+            target=context.target,
+            source=context.input(),
+            output=context.output,
+            vertical=vertical,
+            horizontal=horizontal,
+            weights=context.input(1).constant.astype(np.int8),
+            sums=sums,
+            requantization=requantization,
+        )
+        return kernels.offered("conv_2d", context.target, layer)
 
 
 def _axes(graph: Graph, op: Op) -> tuple[Axis, Axis]:
     weights = graph[op.input(1)].shape
     return spatial_axes(
         op, graph[op.input(0)].shape, graph[op.outputs[0]].shape, (weights[1], weights[2])
-    )
-
-
-def block_shape(target: Target) -> tuple[int, int]:
-    """Pixels and channels accumulated side by side: what the registers of the core can hold."""
-    return (2, 4) if target.registers > 16 else (2, 2)
-
-
-def _generic(
-    context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
-) -> Candidate:
-    """Register-blocked: `block` pixels by channels share every load of input and weights."""
-    source, output = context.input(), context.output
-    vertical, horizontal = _axes(context.graph, context.op)
-    weights = context.input(1).constant.astype(np.int8)
-    channels, kernel_h, kernel_w, depth = weights.shape
-    rows_in, rows_out, columns = vertical.input, vertical.output, horizontal.output
-    if _is_pointwise(vertical, horizontal):
-        # Rows are contiguous, and so is the image: one long row has no remainder per row.
-        columns, rows_in, rows_out = rows_out * columns, 1, 1
-    pixels, block = block_shape(context.target)
-    segment = kernel_w * depth if horizontal.dilation == 1 else depth
-    params: dict[str, Param] = {
-        "columns": columns,
-        "depth": depth,
-        "channels": channels,
-        "kernel_h": kernel_h,
-        "kernel_w": kernel_w,
-        "dilation_h": vertical.dilation,
-        "segments": kernel_w * depth // segment,
-        "segment_bytes": segment,
-        "segment_step": horizontal.dilation * depth,
-        "pixel_step": horizontal.stride * depth,
-        "block_pixels": min(pixels, columns),
-        "block_channels": min(block, channels),
-        "unroll": linear.unroll_factor(segment, 2 if context.target.optimize == "size" else 8),
-        "requantize": requantization.form(sums),
-        "zero_point": requantization.zero_point,
-        "low": requantization.low,
-        "high": requantization.high,
-        "row_bytes": horizontal.input * depth,
-        "margin_bytes": horizontal.before * depth,
-    }
-    constants = (
-        Constant(
-            "weights",
-            linear.interleave(weights.reshape(channels, -1), min(block, channels)),
-            f"[{channels} / {min(block, channels)}][{kernel_h} * {kernel_w} * {depth}]"
-            f"[{min(block, channels)}]: output channels side by side",
-        ),
-        Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
-        *requantization.constants(),
-    )
-    return Candidate(
-        kernel="generic/conv_2d",
-        name=f"conv_2d_{kernel_h}x{kernel_w}_{depth}x{channels}",
-        inputs=(Rows(rows_in, source.bytes // source.shape[0] // rows_in),),
-        output=Rows(rows_out, columns * channels),
-        params=params,
-        constants=constants,
-        window=vertical.window,
-        ring=padding_ring(vertical, horizontal, depth, source.zero_point),
-        images=source.shape[0],
-        instructions=output.elements * (24 + 3 * kernel_h * kernel_w * depth),
-    )
-
-
-def _is_pointwise(vertical: Axis, horizontal: Axis) -> bool:
-    return all(
-        axis.size == 1 and axis.stride == 1 and not axis.is_padded
-        for axis in (vertical, horizontal)
-    )
-
-
-def padding_ring(vertical: Axis, horizontal: Axis, depth: int, fill: int) -> Ring | None:
-    """A ring of padded rows where the layer has padding; None where windows stay inside."""
-    if not (vertical.is_padded or horizontal.is_padded):
-        return None
-    columns = horizontal.before + horizontal.input + horizontal.after
-    return Ring(
-        slots=min(vertical.extent, vertical.input),
-        pitch_bytes=columns * depth,
-        margin_bytes=horizontal.before * depth,
-        fill=fill,
     )
 
 

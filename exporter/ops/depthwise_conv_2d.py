@@ -12,15 +12,13 @@ import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
-from exporter.ops import linear
+from exporter.ops import kernels, linear
 from exporter.ops.arithmetic import Rounding
 from exporter.ops.base import Lowering, Target, activations_are_int8, has_static_shapes
-from exporter.ops.candidate import Candidate, Constant, Param, Rows
-from exporter.ops.conv_2d import operands_are_rank_4, padding_ring, shapes_agree
+from exporter.ops.candidate import Candidate
+from exporter.ops.conv_2d import operands_are_rank_4, shapes_agree
 from exporter.ops.geometry import Axis, spatial_axes
-
-UNROLLED_TAPS = 12
-"""Kernels with more taps loop over their rows; fewer are unrolled whole."""
+from exporter.ops.layers import SpatialLayer
 
 
 def channels_are_a_multiple_of_the_input(graph: Graph, op: Op) -> bool:
@@ -71,59 +69,25 @@ class DepthwiseConv2D(linear.LinearOperator):
     def kernels(
         self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
     ) -> tuple[Candidate, ...]:
-        return (_generic(context, sums, requantization),)
+        weights = context.input(1).constant.astype(np.int8)
+        vertical, horizontal = _axes(context.graph, context.op)
+        layer = SpatialLayer(
+            target=context.target,
+            source=context.input(),
+            output=context.output,
+            vertical=vertical,
+            horizontal=horizontal,
+            weights=weights[0],
+            sums=sums,
+            requantization=requantization,
+        )
+        return kernels.offered("depthwise_conv_2d", context.target, layer)
 
 
 def _axes(graph: Graph, op: Op) -> tuple[Axis, Axis]:
     _, kernel_h, kernel_w, _ = graph[op.input(1)].shape
     return spatial_axes(
         op, graph[op.input(0)].shape, graph[op.outputs[0]].shape, (kernel_h, kernel_w)
-    )
-
-
-def _generic(
-    context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
-) -> Candidate:
-    """One channel of two neighbouring pixels at a time: they share weights and some inputs."""
-    source, output = context.input(), context.output
-    vertical, horizontal = _axes(context.graph, context.op)
-    weights = context.input(1).constant.astype(np.int8)
-    _, kernel_h, kernel_w, channels = weights.shape
-    depth = source.shape[-1]
-    params: dict[str, Param] = {
-        "columns": horizontal.output,
-        "depth": depth,
-        "multiplier": channels // depth,
-        "kernel_h": kernel_h,
-        "kernel_w": kernel_w,
-        "dilation_h": vertical.dilation,
-        "dilation_w": horizontal.dilation,
-        "stride_w": horizontal.stride,
-        "unroll_rows": kernel_h * kernel_w <= UNROLLED_TAPS,
-        "block_pixels": 1 if context.target.optimize == "size" else min(2, horizontal.output),
-        "requantize": requantization.form(sums),
-        "zero_point": requantization.zero_point,
-        "low": requantization.low,
-        "high": requantization.high,
-        "row_bytes": horizontal.input * depth,
-        "margin_bytes": horizontal.before * depth,
-    }
-    constants = (
-        Constant("weights", weights.ravel(), f"[{kernel_h}][{kernel_w}][{channels}]"),
-        Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
-        *requantization.constants(),
-    )
-    return Candidate(
-        kernel="generic/depthwise_conv_2d",
-        name=f"depthwise_conv_2d_{kernel_h}x{kernel_w}_{channels}",
-        inputs=(Rows(vertical.input, horizontal.input * depth),),
-        output=Rows(vertical.output, horizontal.output * channels),
-        params=params,
-        constants=constants,
-        window=vertical.window,
-        ring=padding_ring(vertical, horizontal, depth, source.zero_point),
-        images=source.shape[0],
-        instructions=output.elements * (24 + 4 * kernel_h * kernel_w),
     )
 
 

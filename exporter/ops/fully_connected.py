@@ -14,7 +14,7 @@ import numpy as np
 from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
-from exporter.ops import linear
+from exporter.ops import kernels, linear
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier
 from exporter.ops.base import (
     Lowering,
@@ -23,7 +23,8 @@ from exporter.ops.base import (
     fully_connected_rounding,
     has_static_shapes,
 )
-from exporter.ops.candidate import Candidate, Constant, Param, Rows
+from exporter.ops.candidate import Candidate
+from exporter.ops.layers import DenseLayer
 
 
 def weights_are_a_matrix(graph: Graph, op: Op) -> bool:
@@ -79,7 +80,15 @@ class FullyConnected(linear.LinearOperator):
         self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
     ) -> tuple[Candidate, ...]:
         _require_reference(context)
-        return (_generic(context, sums, requantization),)
+        layer = DenseLayer(
+            target=context.target,
+            source=context.input(),
+            output=context.output,
+            weights=context.input(1).constant.astype(np.int8),
+            sums=sums,
+            requantization=requantization,
+        )
+        return kernels.offered("fully_connected", context.target, layer)
 
 
 def _require_reference(context: Lowering) -> None:
@@ -115,46 +124,6 @@ def _multipliers(graph: Graph, op: Op) -> tuple[Multiplier, ...]:
         return linear.channel_multipliers(source, weights, output, channels)
     product = np.float32(source.scale) * np.float32(weights.scale)
     return (quantize_multiplier(float(product) / output.scale),) * channels
-
-
-def _generic(
-    context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
-) -> Candidate:
-    """Four output channels at a time share every load of the input."""
-    source, output = context.input(), context.output
-    weights = context.input(1).constant.astype(np.int8)
-    channels, depth = weights.shape
-    block = min(4, channels)
-    batch = source.elements // depth
-    params: dict[str, Param] = {
-        "batch": batch,
-        "depth": depth,
-        "channels": channels,
-        "block_channels": block,
-        "unroll": linear.unroll_factor(depth, 2 if context.target.optimize == "size" else 8),
-        "requantize": requantization.form(sums),
-        "zero_point": requantization.zero_point,
-        "low": requantization.low,
-        "high": requantization.high,
-    }
-    constants = (
-        Constant(
-            "weights",
-            linear.interleave(weights, block),
-            f"[{channels} / {block}][{depth}][{block}]: output channels side by side",
-        ),
-        Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
-        *requantization.constants(),
-    )
-    return Candidate(
-        kernel="generic/fully_connected",
-        name=f"fully_connected_{depth}x{channels}",
-        inputs=(Rows(1, source.bytes),),
-        output=Rows(1, output.bytes),
-        params=params,
-        constants=constants,
-        instructions=batch * channels * (24 + depth * 13 // 4),
-    )
 
 
 OPERATOR = FullyConnected()

@@ -159,19 +159,6 @@ def output_interval(sums: Accumulator, requantization: Requantization) -> Interv
     return Interval(requantization.apply(sums.low), requantization.apply(sums.high))
 
 
-def interleave(weights: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.int8]:
-    """Weights [O, K] in the order [O / block][K][block], then the rest of the channels as one."""
-    channels, depth = weights.shape
-    whole = channels - channels % block
-    blocks = weights[:whole].reshape(-1, block, depth).transpose(0, 2, 1)
-    return np.concatenate([blocks.ravel(), weights[whole:].T.ravel()])
-
-
-def unroll_factor(length: int, limit: int) -> int:
-    """The largest divisor of `length` that is at most `limit`."""
-    return max(divisor for divisor in range(1, limit + 1) if length % divisor == 0)
-
-
 class LinearOperator(Operator):
     """An operator whose every output channel is a sum of products with weights known offline."""
 

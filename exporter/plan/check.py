@@ -69,11 +69,15 @@ class _Replay:
         if step.candidate.window is None:
             self._whole(step, image)
         elif step.candidate.ring is None:
-            for row in range(step.output.rows):
-                for wanted in _window_rows(step, row):
+            for rows in _calls(step):
+                self._clobber_scratch(step)
+                for wanted in _window_rows(step, rows):
                     self._read_row(step, step.inputs[0], image, wanted)
-                    _require_apart(step, image, wanted, row)
-                self._write_row(step, image, row)
+                    for row in rows:
+                        _require_apart(step, image, wanted, row)
+                for row in rows:
+                    self._require_apart_from_scratch(step, image, row)
+                    self._write_row(step, image, row)
         else:
             self._ringed(step, image)
 
@@ -100,19 +104,23 @@ class _Replay:
             step.ring_offset, np.full(ring.bytes, RING_FILL, np.int64), f"ring {step.index}"
         )
         ready, view = 0, step.inputs[0]
-        for row in range(step.output.rows):
-            while ready < min(view.rows, row * window.stride - window.before + window.extent):
+        for rows in _calls(step):
+            while ready < min(view.rows, rows[-1] * window.stride - window.before + window.extent):
                 self._read_row(step, view, image, ready)
                 slot = step.ring_offset + ready % ring.slots * ring.pitch_bytes
                 labels = _ring_labels(step, ready, view.row_bytes)
                 self._write(slot + ring.margin_bytes, labels, f"ring {step.index}")
                 ready += 1
-            for wanted in _window_rows(step, row):
+            self._clobber_scratch(step)
+            for wanted in _window_rows(step, rows):
                 self._read_ring(step, wanted)
-            start = _address(step.output, image, row)
-            written = range(start, start + step.output.row_bytes)
-            _require_disjoint(step, range(step.ring_offset, step.ring_offset + ring.bytes), written)
-            self._write_row(step, image, row)
+            for row in rows:
+                start = _address(step.output, image, row)
+                written = range(start, start + step.output.row_bytes)
+                end = step.ring_offset + ring.bytes
+                _require_disjoint(step, range(step.ring_offset, end), written)
+                self._require_apart_from_scratch(step, image, row)
+                self._write_row(step, image, row)
 
     def _read_ring(self, step: Step, row: int) -> None:
         """A whole padded row: fill, the input row, fill."""
@@ -131,6 +139,12 @@ class _Replay:
         outside = step.ring_offset + ring.slots * ring.pitch_bytes
         fill = np.full(ring.pitch_bytes, RING_FILL, np.int64)
         self._read(outside, fill, f"padding row of step {step.index}")
+
+    def _require_apart_from_scratch(self, step: Step, image: int, row: int) -> None:
+        if step.scratch_offset is not None:
+            start = _address(step.output, image, row)
+            scratch = range(step.scratch_offset, step.scratch_offset + step.candidate.scratch_bytes)
+            _require_disjoint(step, scratch, range(start, start + step.output.row_bytes))
 
     def _clobber_scratch(self, step: Step) -> None:
         if step.scratch_offset is not None:
@@ -178,14 +192,23 @@ def _contents(graph: Graph) -> dict[TensorId, TensorId]:
     return content
 
 
-def _window_rows(step: Step, row: int) -> Iterator[int]:
-    """The input rows inside the image that an output row needs."""
+def _calls(step: Step) -> Iterator[range]:
+    """The output rows of each call of a row kernel."""
+    size = step.candidate.rows_per_call
+    for first in range(0, step.output.rows, size):
+        yield range(first, min(first + size, step.output.rows))
+
+
+def _window_rows(step: Step, rows: range) -> list[int]:
+    """The input rows inside the image that the output rows of one call need."""
     window = step.candidate.window
     assert window is not None
-    for k in range(window.size):
-        wanted = row * window.stride - window.before + k * window.dilation
-        if 0 <= wanted < step.inputs[0].rows:
-            yield wanted
+    wanted = {
+        row * window.stride - window.before + k * window.dilation
+        for row in rows
+        for k in range(window.size)
+    }
+    return sorted(row for row in wanted if 0 <= row < step.inputs[0].rows)
 
 
 def _require_apart(step: Step, image: int, read: int, written: int) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from exporter.graph.ir import Graph, Op, Tensor, TensorId
 from exporter.ops import operator, tensor_intervals
 from exporter.ops.base import Lowering, Target
-from exporter.ops.candidate import Candidate, Rows
+from exporter.ops.candidate import Candidate, MicroKernel, Rows
 from exporter.plan.arena import Request, allocate
 from exporter.plan.program import Buffer, ConstantArray, Function, Port, Program, Step, View
 
@@ -62,6 +62,7 @@ def plan(graph: Graph, target: Target) -> Program:
         outputs=tuple(Port(graph[tensor], addresses[tensor]) for tensor in graph.outputs),
         steps=steps,
         functions=functions,
+        micro_kernels=_micro_kernels(layers),
         constants=tuple(array for layer in layers for array in _arrays(layer)),
         buffers=tuple(Buffer(r.name, offsets[r.name], r.bytes, r.first, r.last) for r in requests),
     )
@@ -75,8 +76,16 @@ def _choose_kernels(graph: Graph, target: Target) -> list[Layer]:
         rules = operator(op.kind)
         if not rules.is_view:
             candidates = rules.candidates(Lowering(graph, op, bounds, target))
-            layers.append(Layer(op, min(candidates, key=lambda candidate: candidate.instructions)))
+            layers.append(Layer(op, min(candidates, key=lambda item: _cost(item, target))))
     return layers
+
+
+def _cost(candidate: Candidate, target: Target) -> tuple[int, int]:
+    """What is paid for a kernel: instructions and flash at the target's price, or flash first."""
+    if target.optimize == "size":
+        return (candidate.constant_bytes, candidate.instructions)
+    price = target.instructions_per_flash_byte
+    return (candidate.instructions + price * candidate.constant_bytes, candidate.constant_bytes)
 
 
 def _storages(graph: Graph, layers: Sequence[Layer]) -> dict[TensorId, Storage]:
@@ -163,8 +172,14 @@ def _share_functions(candidates: Sequence[Candidate]) -> tuple[tuple[Function, .
                 kernel=candidate.kernel,
                 params=candidate.params,
                 constants=tuple((c.role, c.c_type) for c in candidate.constants),
+                micro_kernels=tuple(micro.name for micro in candidate.micro_kernels),
             )
     return tuple(by_signature.values()), [by_signature[c.signature].name for c in candidates]
+
+
+def _micro_kernels(layers: Sequence[Layer]) -> tuple[MicroKernel, ...]:
+    """Each once, in the order of first use."""
+    return tuple(dict.fromkeys(m for layer in layers for m in layer.candidate.micro_kernels))
 
 
 def _unique(stem: str, taken: set[str]) -> str:

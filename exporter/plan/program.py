@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.graph.ir import Tensor, TensorId
-from exporter.ops.candidate import Candidate, Param
+from exporter.ops.candidate import Candidate, MicroKernel, Param
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,8 @@ class Function:
     params: Mapping[str, Param]
     constants: tuple[tuple[str, str], ...]
     """(role, C type) of each constant argument."""
+    micro_kernels: tuple[str, ...] = ()
+    """Names of the micro-kernels it calls, in the candidate's order."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,6 +115,7 @@ class Program:
     outputs: tuple[Port, ...]
     steps: tuple[Step, ...]
     functions: tuple[Function, ...]
+    micro_kernels: tuple[MicroKernel, ...]
     constants: tuple[ConstantArray, ...]
     buffers: tuple[Buffer, ...]
 

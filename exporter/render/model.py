@@ -31,7 +31,9 @@ def stays_inside(step: Step) -> bool:
     """Whether no window of a row kernel leaves the image, so that no row pointer needs a check."""
     window = step.candidate.window
     assert window is not None
-    bottom = (step.output.rows - 1) * window.stride - window.before + window.extent
+    calls = -(-step.output.rows // step.candidate.rows_per_call)
+    first = (calls - 1) * step.candidate.rows_per_call
+    bottom = first * window.stride - window.before + step.candidate.input_rows
     return window.before == 0 and bottom <= step.inputs[0].rows
 
 
@@ -39,7 +41,7 @@ def is_one_window(step: Step) -> bool:
     """Whether one call with plain row pointers computes the whole output."""
     candidate = step.candidate
     return (
-        step.output.rows == 1
+        step.output.rows == step.candidate.rows_per_call == 1
         and candidate.images == 1
         and candidate.ring is None
         and stays_inside(step)
@@ -53,6 +55,12 @@ def render_model(
     program: Program, *, prefix: str = "model", guard_bytes: int = 0
 ) -> dict[str, str]:
     """The text of each C file of the model, by path relative to the project."""
+    micro_kernels = {
+        micro.name: render(
+            f"kernels/{micro.template}.c.j2", name=micro.name, params=dict(micro.params)
+        )
+        for micro in program.micro_kernels
+    }
     kernels = {
         function.name: render(f"kernels/{function.kernel}.c.j2", function=function)
         for function in program.functions
@@ -61,6 +69,7 @@ def render_model(
         "program": program,
         "prefix": prefix,
         "upper": prefix.upper(),
+        "micro_kernels": micro_kernels,
         "kernels": kernels,
         "guard_bytes": guard_bytes,
     }

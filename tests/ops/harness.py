@@ -29,7 +29,7 @@ from exporter.graph.ir import Graph
 from exporter.graph.tflite_reader import read
 from exporter.graph.verify import verify
 from exporter.hil.vectors import make_vectors
-from exporter.ops.base import Dialect, Target
+from exporter.ops.base import Dialect, InstructionSet, Target
 from exporter.oracle import find_backend
 from exporter.plan.check import check
 from exporter.plan.planner import plan
@@ -131,11 +131,18 @@ def check_operator(
     *,
     dialect: Dialect = "tflite",
     optimize: str = "speed",
+    instruction_set: InstructionSet = "generic",
     vectors: int = 14,
 ) -> None:
     """Random models of one operator, as `tests/random_models.py` draws them."""
     models = {f"{kind} seed {seed}": random_model(kind, seed) for seed in seeds}
-    check_models(models, dialect=dialect, optimize=optimize, vectors=vectors)
+    check_models(
+        models,
+        dialect=dialect,
+        optimize=optimize,
+        instruction_set=instruction_set,
+        vectors=vectors,
+    )
 
 
 def check_models(
@@ -143,6 +150,7 @@ def check_models(
     *,
     dialect: Dialect = "tflite",
     optimize: str = "speed",
+    instruction_set: InstructionSet = "generic",
     build: str | None = None,
     vectors: int = 14,
     inputs: list[list[Array]] | None = None,
@@ -150,10 +158,15 @@ def check_models(
     """Asserts that each model's generated C gives the oracle's outputs, bit for bit.
 
     The first 13 vectors are extremes and patterns (`exporter/hil/vectors.py`), the rest is random;
-    `inputs`, vectors that fit every model, take their place.
+    `inputs`, vectors that fit every model, take their place. Kernels of an `instruction_set` other
+    than generic run as the C twins of their micro-kernels.
     """
     skip_without_oracle(dialect)
-    target = Target(dialect=dialect, optimize="size" if optimize == "size" else "speed")
+    target = Target(
+        instruction_set=instruction_set,
+        dialect=dialect,
+        optimize="size" if optimize == "size" else "speed",
+    )
     cases = [_case(name, data, target, inputs or vectors) for name, data in models.items()]
     outputs = _run(cases, build or BUILD_OF_DIALECT[dialect])
     wrong = [

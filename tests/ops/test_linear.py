@@ -11,15 +11,14 @@ from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Quantization, Tensor
 from exporter.ops.arithmetic import Multiplier, Rounding, quantize_multiplier
+from exporter.ops.kernels.packing import interleave, unroll_factor
 from exporter.ops.linear import (
     Accumulator,
     Requantization,
     accumulator,
     channel_multipliers,
-    interleave,
     output_interval,
     require_int32,
-    unroll_factor,
 )
 
 HALF = Multiplier(2**30, 0)

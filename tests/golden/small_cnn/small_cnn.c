@@ -1,7 +1,8 @@
 /* model: 6 layers, 3,996 multiply-accumulates, arena of 416 bytes.
  *
  * Compiled by nanoexport; edit the model, not this file. First the kernels, one function for all
- * layers of one signature; then the layers, which give the kernels their rows; then the inference. */
+ * layers of one signature; then the layers, which give the kernels
+ * their rows; then the inference. */
 #include "small_cnn.h"
 
 #include <string.h>

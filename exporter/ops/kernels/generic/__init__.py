@@ -1,0 +1,1 @@
+"""C99 kernels, for any core."""

@@ -1,0 +1,57 @@
+"""DEPTHWISE_CONV_2D in C99."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from exporter.ops.candidate import Candidate, Constant, Param, Rows
+from exporter.ops.kernels.packing import padding_ring
+from exporter.ops.layers import SpatialLayer
+
+UNROLLED_TAPS = 12
+"""Kernels with more taps loop over their rows; fewer are unrolled whole."""
+
+
+def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
+    """One channel of two neighbouring pixels at a time: they share weights and some inputs."""
+    source, output, target = layer.source, layer.output, layer.target
+    vertical, horizontal = layer.vertical, layer.horizontal
+    weights, sums, requantization = layer.weights, layer.sums, layer.requantization
+    kernel_h, kernel_w, channels = weights.shape
+    depth = source.shape[-1]
+    params: dict[str, Param] = {
+        "columns": horizontal.output,
+        "depth": depth,
+        "multiplier": channels // depth,
+        "kernel_h": kernel_h,
+        "kernel_w": kernel_w,
+        "dilation_h": vertical.dilation,
+        "dilation_w": horizontal.dilation,
+        "stride_w": horizontal.stride,
+        "unroll_rows": kernel_h * kernel_w <= UNROLLED_TAPS,
+        "block_pixels": 1 if target.optimize == "size" else min(2, horizontal.output),
+        "requantize": requantization.form(sums),
+        "zero_point": requantization.zero_point,
+        "low": requantization.low,
+        "high": requantization.high,
+        "row_bytes": horizontal.input * depth,
+        "margin_bytes": horizontal.before * depth,
+    }
+    constants = (
+        Constant("weights", weights.ravel(), f"[{kernel_h}][{kernel_w}][{channels}]"),
+        Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
+        *requantization.constants(),
+    )
+    candidate = Candidate(
+        kernel="generic/depthwise_conv_2d",
+        name=f"depthwise_conv_2d_{kernel_h}x{kernel_w}_{channels}",
+        inputs=(Rows(vertical.input, horizontal.input * depth),),
+        output=Rows(vertical.output, horizontal.output * channels),
+        params=params,
+        constants=constants,
+        window=vertical.window,
+        ring=padding_ring(vertical, horizontal, depth, source.zero_point),
+        images=source.shape[0],
+        instructions=output.elements * (24 + 4 * kernel_h * kernel_w),
+    )
+    return (candidate,)

@@ -1,0 +1,1 @@
+"""Kernels for Helium, the M-profile vector extension."""
