@@ -15,7 +15,7 @@ import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -299,11 +299,16 @@ def _build(folder: Path, cases: Sequence[Case], build: str) -> Path:
 
 
 def _source(cases: Sequence[Case]) -> str:
-    """All models in one file. Kernels are static, so those of one name are told apart by macros."""
+    """All models in one file. Kernels are static, so those of one name are told apart by macros;
+    micro-kernels of one name are the same, and printed once.
+    """
     parts = []
+    printed: set[str] = set()
     for number, case in enumerate(cases):
         prefix = f"m{number}"
-        files = render_model(case.program, prefix=prefix)
+        new = tuple(micro for micro in case.program.micro_kernels if micro.name not in printed)
+        printed |= {micro.name for micro in new}
+        files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
         names = [function.name for function in case.program.functions]
         if number == 0:
             parts.append(files["model/nano_arithmetic.h"])

@@ -1,0 +1,235 @@
+"""CONV_2D with SMLAD: tiles of four pixels by two channels over int16 pairs.
+
+What four neighbouring pixels see is widened to int16 once for all output channels. Weights are
+packed as int16 pairs (`wide`), or two channels to a half word (`narrow`: the size of int8).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.kernels.dsp.requantize import DspRequantization, scaled, shifted
+from exporter.ops.kernels.packing import padding_ring
+from exporter.ops.layers import SpatialLayer
+
+Int64Array = npt.NDArray[np.int64]
+
+HALVES = MicroKernel("dsp/micro/halves", "nano_dsp_halves")
+PACK_4 = MicroKernel("dsp/micro/pack_4", "nano_dsp_pack_4")
+PACK_1 = MicroKernel("dsp/micro/pack_1", "nano_dsp_pack_1")
+TILE = 4
+"""Pixels of a tile."""
+
+
+@dataclass(frozen=True, eq=False)
+class Packing:
+    """Weights as a tile micro-kernel reads them: `stream` int32, a record per two channels."""
+
+    kind: str
+    """`int16`, or `int8` for two channels in a half word."""
+    requantization: DspRequantization
+    stream: npt.NDArray[np.int32]
+    record_words: int
+    step_instructions: int
+    """Of the inner loop, for a pair of inputs of four pixels."""
+    pair_instructions: int
+    """Outside the inner loop, for four pixels and two channels."""
+
+
+def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
+    if layer.channels < 2:
+        return ()
+    order = tap_order(layer)
+    weights = layer.weights.reshape(layer.channels, -1).astype(np.int64)
+    packings = (wide(layer, weights, order), narrow(layer, weights, order))
+    return tuple(_candidate(layer, packing) for packing in packings if packing is not None)
+
+
+def tap_order(layer: SpatialLayer) -> Int64Array:
+    """Index into [KH,KW,I] of each half of each pair; -1 where there is none. int64 [2 * pairs]."""
+    run = segment_bytes(layer)
+    offsets: list[int] = []
+    for word in range(run // 4):
+        offsets += [4 * word + position for position in (0, 2, 1, 3)]
+    offsets += [run - run % 4 + rest for rest in range(run % 4)]
+    if run % 2:
+        offsets.append(-1)
+    segments = layer.weights[0].size // run
+    return np.array(
+        [offset if offset < 0 else segment * run + offset
+         for segment in range(segments) for offset in offsets], np.int64
+    )  # fmt: skip
+
+
+def segment_bytes(layer: SpatialLayer) -> int:
+    """Contiguous input bytes that a pixel sees in one row."""
+    kernel_w = layer.weights.shape[2]
+    return layer.depth if layer.horizontal.dilation > 1 else kernel_w * layer.depth
+
+
+def wide(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing | None:
+    """Weights [O,K] as int16 pairs."""
+    largest = np.abs(weights).max(axis=1)
+    chosen = scaled(layer.requantization, layer.sums, largest)
+    form = chosen if not isinstance(chosen, str) else None
+    form = form or shifted(layer.requantization, layer.sums, str(chosen))
+    if form is None:
+        return None
+    halves = in_order(weights * form.gain[:, None], order)
+    pairs = halves[:, 0::2] & 0xFFFF | halves[:, 1::2] << 16
+    records = [
+        np.concatenate(
+            [
+                (layer.sums.bias * form.gain)[[a, b]],
+                np.stack([pairs[a], pairs[b]], axis=1).ravel(),
+                form.records[a],
+                form.records[b],
+            ]
+        )
+        for a, b in channel_pairs(layer.channels)
+    ]
+    fixed = (27 if form.form == "scaled" else 44) + 16
+    return Packing("int16", form, _stream(records), len(records[0]), 11, fixed)
+
+
+def narrow(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing | None:
+    """Weights [O,K] of two channels in a half word, 256 * A + B: one byte for a weight.
+
+    The half must hold every 256 * A + B, and the sum of such products an int32.
+    """
+    form = shifted(layer.requantization, layer.sums, "weights of one byte")
+    pairs_of_channels = channel_pairs(layer.channels)
+    ordered = in_order(weights, order)
+    records = []
+    for a, b in pairs_of_channels:
+        both = 256 * ordered[a] + ordered[b]
+        magnitude = 256 * int(layer.sums.magnitude[a]) + int(layer.sums.magnitude[b])
+        if form is None or both.min() < -INT16_LIMIT or magnitude >= 2**31:
+            return None
+        words = both[0::2] & 0xFFFF | both[1::2] << 16
+        biases = layer.sums.bias[[a, b]] * [256, 1] + [layer.sums.bias[b], 0]
+        records.append(np.concatenate([biases, words, form.records[a], form.records[b]]))
+    assert form is not None
+    return Packing("int8", form, _stream(records), len(records[0]), 12, 72)
+
+
+INT16_LIMIT = 2**15
+
+
+def channel_pairs(channels: int) -> Sequence[tuple[int, int]]:
+    """The channels two by two; an odd last one goes with its neighbour, which is computed twice."""
+    pairs = [(c, c + 1) for c in range(0, channels - 1, 2)]
+    return pairs if channels % 2 == 0 else [*pairs, (channels - 2, channels - 1)]
+
+
+def in_order(weights: Int64Array, order: Int64Array) -> Int64Array:
+    """Weights [O,K] in the order of the tile's halves, zero where there is no input."""
+    return np.where(order >= 0, weights[:, np.maximum(order, 0)], 0)
+
+
+def _stream(records: Sequence[Int64Array]) -> npt.NDArray[np.int32]:
+    return np.concatenate(records).astype(np.int64).astype(np.uint32).view(np.int32)
+
+
+def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
+    vertical, horizontal = layer.vertical, layer.horizontal
+    kernel_h, kernel_w = layer.weights.shape[1:3]
+    depth, channels = layer.depth, layer.channels
+    rows_in, rows_out, columns = vertical.input, vertical.output, horizontal.output
+    if layer.is_pointwise:
+        # Rows are contiguous, and so is the image: one long row has no remainder per row.
+        columns, rows_in, rows_out = rows_out * columns, 1, 1
+    run = segment_bytes(layer)
+    segments = kernel_w * depth // run
+    pairs = kernel_h * segments * (run // 4 * 2 + (run % 4 + 1) // 2)
+    tiles = tile_kernels(layer, packing)
+    params: dict[str, Param] = {
+        "columns": columns,
+        "depth": depth,
+        "channels": channels,
+        "kernel_h": kernel_h,
+        "dilation_h": vertical.dilation,
+        "kernel_w": kernel_w,
+        "segments": segments,
+        "segment_bytes": run,
+        "segment_step": horizontal.dilation * depth,
+        "pixel_step": horizontal.stride * depth,
+        "pairs": pairs,
+        "calls": _calls(channels, packing.record_words),
+        "tile_4": tiles[0].name,
+        "tile_1": tiles[1].name,
+        "margin_bytes": horizontal.before * depth,
+    }
+    micro_kernels = [HALVES]
+    if columns >= TILE:
+        micro_kernels += [PACK_4, tiles[0]]
+    if columns % TILE:
+        micro_kernels += [PACK_1, tiles[1]]
+    return Candidate(
+        kernel="dsp/conv_2d",
+        name=f"conv_2d_{kernel_h}x{kernel_w}_{depth}x{channels}",
+        inputs=(Rows(rows_in, layer.source.bytes // layer.images // rows_in),),
+        output=Rows(rows_out, columns * channels),
+        params=params,
+        constants=(Constant("weights", packing.stream, _layout(packing, pairs, channels)),),
+        window=vertical.window,
+        ring=padding_ring(vertical, horizontal, depth, layer.source.zero_point),
+        images=layer.images,
+        micro_kernels=tuple(micro_kernels),
+        scratch_bytes=4 * pairs * (TILE if columns >= TILE else 1),
+        instructions=rows_out * layer.images * _row_instructions(packing, columns, channels, pairs),
+        choice=_choice(packing),
+    )
+
+
+def tile_kernels(layer: SpatialLayer, packing: Packing) -> tuple[MicroKernel, MicroKernel]:
+    """The micro-kernels for tiles of four pixels and for single ones, shared by layers alike."""
+    form, last = packing.requantization, layer.requantization
+    suffix = "_int8" if packing.kind == "int8" else ""
+    name = f"{form.form}{form.shift}" if form.shift else form.form
+    if (last.low, last.high) != (-128, 127):
+        name += f"_{last.low}_to_{last.high}".replace("-", "m")
+    params = (("form", form.form), ("shift", form.shift), ("low", last.low), ("high", last.high))
+    four, one = (
+        MicroKernel(
+            f"dsp/micro/tile_{size}{suffix}", f"nano_dsp_tile_{size}{suffix}_{name}", params
+        )
+        for size in ("4x2", "1x2")
+    )
+    return four, one
+
+
+def _calls(channels: int, record_words: int) -> tuple[tuple[int, ...], ...]:
+    """(first word of the weights, one past the last, first output channel) of each call."""
+    even = channels // 2 * record_words
+    if channels % 2 == 0:
+        return ((0, even, 0),)
+    return ((0, even, 0), (even, even + record_words, channels - 2))
+
+
+def _layout(packing: Packing, pairs: int, channels: int) -> str:
+    halves = f"[{pairs}]{{A, B}}" if packing.kind == "int16" else f"[{pairs}], 256 * A + B"
+    return (
+        f"of {channels} channels two by two: biases, int16 pairs {halves}, "
+        f"{packing.requantization.form} records; input zero point folded in"
+    )
+
+
+def _choice(packing: Packing) -> str:
+    form = packing.requantization
+    because = f" ({form.reason})" if form.reason else ""
+    return f"{packing.kind} weights, {form.form} requantisation{because}"
+
+
+def _row_instructions(packing: Packing, columns: int, channels: int, pairs: int) -> int:
+    """Estimate for one output row: packing, products, requantisation."""
+    channel_pairs = (channels + 1) // 2
+    loop = -(-pairs // 16) * 3
+    tile = channel_pairs * (packing.pair_instructions + pairs * packing.step_instructions + loop)
+    single = channel_pairs * (24 + pairs * 4 + loop) + 12 * pairs
+    return columns // TILE * (tile + 8 * pairs + 60) + columns % TILE * single
