@@ -13,13 +13,14 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.kernels.dsp import winograd
 from exporter.ops.kernels.dsp.requantize import DspRequantization, scaled, shifted
+from exporter.ops.kernels.dsp.tiles import HALVES, stream, tile_kernel
 from exporter.ops.kernels.packing import padding_ring
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
 
-HALVES = MicroKernel("dsp/micro/halves", "nano_dsp_halves")
 PACK_4 = MicroKernel("dsp/micro/pack_4", "nano_dsp_pack_4")
 PACK_1 = MicroKernel("dsp/micro/pack_1", "nano_dsp_pack_1")
 TILE = 4
@@ -47,7 +48,8 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     order = tap_order(layer)
     weights = layer.weights.reshape(layer.channels, -1).astype(np.int64)
     packings = (wide(layer, weights, order), narrow(layer, weights, order))
-    return tuple(_candidate(layer, packing) for packing in packings if packing is not None)
+    tiled = tuple(_candidate(layer, packing) for packing in packings if packing is not None)
+    return tiled + winograd.candidates(layer)
 
 
 def tap_order(layer: SpatialLayer) -> Int64Array:
@@ -94,7 +96,7 @@ def wide(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing
         for a, b in channel_pairs(layer.channels)
     ]
     fixed = (27 if form.form == "scaled" else 44) + 16
-    return Packing("int16", form, _stream(records), len(records[0]), 11, fixed)
+    return Packing("int16", form, stream(records), len(records[0]), 11, fixed)
 
 
 def narrow(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing | None:
@@ -115,7 +117,7 @@ def narrow(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packi
         biases = layer.sums.bias[[a, b]] * [256, 1] + [layer.sums.bias[b], 0]
         records.append(np.concatenate([biases, words, form.records[a], form.records[b]]))
     assert form is not None
-    return Packing("int8", form, _stream(records), len(records[0]), 12, 72)
+    return Packing("int8", form, stream(records), len(records[0]), 12, 72)
 
 
 INT16_LIMIT = 2**15
@@ -130,10 +132,6 @@ def channel_pairs(channels: int) -> Sequence[tuple[int, int]]:
 def in_order(weights: Int64Array, order: Int64Array) -> Int64Array:
     """Weights [O,K] in the order of the tile's halves, zero where there is no input."""
     return np.where(order >= 0, weights[:, np.maximum(order, 0)], 0)
-
-
-def _stream(records: Sequence[Int64Array]) -> npt.NDArray[np.int32]:
-    return np.concatenate(records).astype(np.int64).astype(np.uint32).view(np.int32)
 
 
 def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
@@ -188,17 +186,10 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
 
 
 def tile_kernels(layer: SpatialLayer, packing: Packing) -> tuple[MicroKernel, MicroKernel]:
-    """The micro-kernels for tiles of four pixels and for single ones, shared by layers alike."""
-    form, last = packing.requantization, layer.requantization
+    """The micro-kernels for tiles of four pixels and for single ones."""
     suffix = "_int8" if packing.kind == "int8" else ""
-    name = f"{form.form}{form.shift}" if form.shift else form.form
-    if (last.low, last.high) != (-128, 127):
-        name += f"_{last.low}_to_{last.high}".replace("-", "m")
-    params = (("form", form.form), ("shift", form.shift), ("low", last.low), ("high", last.high))
     four, one = (
-        MicroKernel(
-            f"dsp/micro/tile_{size}{suffix}", f"nano_dsp_tile_{size}{suffix}_{name}", params
-        )
+        tile_kernel(f"tile_{size}{suffix}", packing.requantization, layer.requantization)
         for size in ("4x2", "1x2")
     )
     return four, one
