@@ -40,6 +40,10 @@ Dialect = Literal["tflite", "litert"]
 InstructionSet = Literal["generic", "dsp", "mve"]
 
 
+FLASH_PRICES = {"speed": 12, "size": 400}
+"""At 12, weights of two bytes pay in layers that reuse each of them often; at 400 hardly ever."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What kernels are chosen for. `registers`: general-purpose registers a loop can use."""
@@ -48,8 +52,12 @@ class Target:
     registers: int = 13
     optimize: Literal["speed", "size"] = "speed"
     dialect: Dialect = "tflite"
-    instructions_per_flash_byte: int = 12
-    """What a byte of packed constants must save in one inference to be worth it, for `speed`."""
+    flash_price: int | None = None
+    """Instructions of an inference that a byte of constants must save; None: as `optimize` says."""
+
+    @property
+    def price_of_flash(self) -> int:
+        return FLASH_PRICES[self.optimize] if self.flash_price is None else self.flash_price
 
 
 @dataclass(frozen=True, eq=False)

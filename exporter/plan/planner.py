@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 from exporter.graph.ir import Graph, Op, Tensor, TensorId
 from exporter.ops import operator, tensor_intervals
@@ -34,13 +35,18 @@ class Storage:
     tensors: set[TensorId] = field(default_factory=set)
 
 
-def plan(graph: Graph, target: Target) -> Program:
+Choose = Callable[[Sequence[Candidate]], Candidate]
+
+
+def plan(graph: Graph, target: Target, choose: Choose | None = None) -> Program:
     """Compile `graph`, which `exporter.ops.check` has accepted, for `target`.
+
+    `choose` picks the kernel of each layer; the cheapest by default.
 
     Raises:
         BadInput: an int32 of some layer could overflow.
     """
-    layers = _choose_kernels(graph, target)
+    layers = _choose_kernels(graph, target, choose or partial(cheapest, target))
     storages = _storages(graph, layers)
     requests = [Request(s.name, s.bytes, s.first, s.last) for s in set(storages.values())]
     requests += _working_memory(layers)
@@ -68,24 +74,24 @@ def plan(graph: Graph, target: Target) -> Program:
     )
 
 
-def _choose_kernels(graph: Graph, target: Target) -> list[Layer]:
-    """The cheapest candidate of every operator that is not a view."""
+def _choose_kernels(graph: Graph, target: Target, choose: Choose) -> list[Layer]:
+    """A candidate for every operator that is not a view."""
     bounds = tensor_intervals(graph)
     layers = []
     for op in graph.ops:
         rules = operator(op.kind)
         if not rules.is_view:
-            candidates = rules.candidates(Lowering(graph, op, bounds, target))
-            layers.append(Layer(op, min(candidates, key=lambda item: _cost(item, target))))
+            offers = rules.candidates(Lowering(graph, op, bounds, target))
+            layers.append(Layer(op, choose(offers)))
     return layers
 
 
-def _cost(candidate: Candidate, target: Target) -> tuple[int, int]:
-    """What is paid for a kernel: instructions and flash at the target's price, or flash first."""
-    if target.optimize == "size":
-        return (candidate.constant_bytes, candidate.instructions)
-    price = target.instructions_per_flash_byte
-    return (candidate.instructions + price * candidate.constant_bytes, candidate.constant_bytes)
+def cheapest(target: Target, candidates: Sequence[Candidate]) -> Candidate:
+    """The least of instructions and flash together, at the target's price of a byte of flash."""
+    return min(
+        candidates,
+        key=lambda item: item.instructions + target.price_of_flash * item.constant_bytes,
+    )
 
 
 def _storages(graph: Graph, layers: Sequence[Layer]) -> dict[TensorId, Storage]:

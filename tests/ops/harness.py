@@ -70,6 +70,7 @@ typedef struct {
 typedef struct {
     void (*invoke)(void);
     port_t arena;
+    const port_t *gaps; /* between the buffers: never read, never written */
     const port_t *inputs;
     const port_t *outputs;
 } model_t;
@@ -82,23 +83,41 @@ typedef struct {
         { NULL, 0 },
     };
 {% endmacro %}
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#else
+#define __asan_poison_memory_region(address, size) ((void)(address), (void)(size))
+#define __asan_unpoison_memory_region(address, size) ((void)(address), (void)(size))
+#endif
+
 int main(void)
 {
 {% for model in models %}
+    const port_t gaps_{{ loop.index0 }}[] = {
+{% set n = loop.index0 %}
+{% for offset, bytes in gaps[n] %}
+        { m{{ n }}_arena + {{ offset }}, {{ bytes }} },
+{% endfor %}
+        { NULL, 0 },
+    };
 {{ ports(model, loop.index0, "input", model.inputs) | chomp }}
 {{ ports(model, loop.index0, "output", model.outputs) | chomp }}
 {% endfor %}
     const model_t models[] = {
 {% for model in models %}
 {% set n = loop.index0 %}
-        { m{{ n }}_invoke, { m{{ n }}_arena, {{ model.arena_bytes }} },
+        { m{{ n }}_invoke, { m{{ n }}_arena, {{ model.arena_bytes }} }, gaps_{{ n }},
           inputs_{{ n }}, outputs_{{ n }} },
 {% endfor %}
     };
     uint32_t number;
     while (fread(&number, sizeof number, 1, stdin) == 1) {
         const model_t *const model = &models[number];
+        __asan_unpoison_memory_region(model->arena.data, model->arena.bytes);
         memset(model->arena.data, {{ poison }}, model->arena.bytes);
+        for (const port_t *gap = model->gaps; gap->data != NULL; ++gap) {
+            __asan_poison_memory_region(gap->data, gap->bytes);
+        }
         for (const port_t *port = model->inputs; port->data != NULL; ++port) {
             if (fread(port->data, 1, port->bytes, stdin) != port->bytes) {
                 return 1;
@@ -123,6 +142,8 @@ class Case:
     program: Program
     vectors: list[list[Array]]
     expected: list[list[Array]]
+    gaps: tuple[tuple[int, int], ...] = ()
+    """(offset, bytes) between the buffers of the arena that no kernel may touch."""
 
 
 def check_operator(
@@ -167,8 +188,13 @@ def check_models(
         dialect=dialect,
         optimize="size" if optimize == "size" else "speed",
     )
-    cases = [_case(name, data, target, inputs or vectors) for name, data in models.items()]
-    outputs = _run(cases, build or BUILD_OF_DIALECT[dialect])
+    cases = [make_case(name, data, target, inputs or vectors) for name, data in models.items()]
+    run_cases(cases, build or BUILD_OF_DIALECT[dialect])
+
+
+def run_cases(cases: Sequence[Case], build: str) -> None:
+    """Asserts that each case's generated C gives its expected outputs on the host."""
+    outputs = _run(cases, build)
     wrong = [
         text for case, found in zip(cases, outputs, strict=True) if (text := _wrong(case, found))
     ]
@@ -199,7 +225,7 @@ def skip_without_oracle(dialect: Dialect) -> None:
         pytest.skip(f"{module}, the oracle of the dialect {dialect}, is not installed")
 
 
-def _case(name: str, data: bytes, target: Target, inputs: int | list[list[Array]]) -> Case:
+def make_case(name: str, data: bytes, target: Target, inputs: int | list[list[Array]]) -> Case:
     """`inputs`: the vectors, or how many to make."""
     graph, program = compile_graph(data, target)
     tensors = [graph[tensor] for tensor in graph.inputs]
@@ -299,6 +325,14 @@ def _build(folder: Path, cases: Sequence[Case], build: str) -> Path:
 
 
 def _source(cases: Sequence[Case]) -> str:
+    """The models and a main that runs them by stdin and stdout."""
+    main = environment().from_string(MAIN)
+    return models_source(cases) + main.render(
+        models=[case.program for case in cases], gaps=[case.gaps for case in cases], poison=POISON
+    )
+
+
+def models_source(cases: Sequence[Case]) -> str:
     """All models in one file. Kernels are static, so those of one name are told apart by macros;
     micro-kernels of one name are the same, and printed once.
     """
@@ -316,9 +350,7 @@ def _source(cases: Sequence[Case]) -> str:
         order = (".h", "_weights.h", "_layers.h", "_weights.c", ".c")
         parts += [f"/* {case.name} */\n{files[f'model/{prefix}{suffix}']}" for suffix in order]
         parts += [f"#undef {name}\n" for name in names]
-    text = re.sub(r'#include "[^"]+"\n', "", "".join(parts))
-    main = environment().from_string(MAIN)
-    return text + main.render(models=[case.program for case in cases], poison=POISON)
+    return re.sub(r'#include "[^"]+"\n', "", "".join(parts))
 
 
 def _wrong(case: Case, found: list[list[Array]]) -> str | None:

@@ -163,7 +163,7 @@ def test_a_ring_may_be_anywhere_that_nobody_needs() -> None:
     harness.skip_without_oracle("tflite")
     cases = []
     for seed in range(8):
-        case = harness._case(f"seed {seed}", random_graph(seed), Target(), 3)
+        case = harness.make_case(f"seed {seed}", random_graph(seed), Target(), 3)
         moved = _with_rings_at_the_end(case.program)
         assert not detected(moved, case.graph)
         cases.append(replace(case, program=moved))
