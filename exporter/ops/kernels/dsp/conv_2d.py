@@ -162,11 +162,13 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
         "tile_4": tiles[0].name,
         "tile_1": tiles[1].name,
         "margin_bytes": horizontal.before * depth,
+        # A tile for three pixels costs less than three single ones.
+        "overlaps": columns > TILE and columns % TILE == 3,
     }
     micro_kernels = [HALVES]
     if columns >= TILE:
         micro_kernels += [PACK_4, tiles[0]]
-    if columns % TILE:
+    if columns % TILE and not params["overlaps"]:
         micro_kernels += [PACK_1, tiles[1]]
     return Candidate(
         kernel="dsp/conv_2d",
@@ -223,4 +225,7 @@ def _row_instructions(packing: Packing, columns: int, channels: int, pairs: int)
     loop = -(-pairs // 16) * 3
     tile = channel_pairs * (packing.pair_instructions + pairs * packing.step_instructions + loop)
     single = channel_pairs * (24 + pairs * 4 + loop) + 12 * pairs
-    return columns // TILE * (tile + 8 * pairs + 60) + columns % TILE * single
+    tiles, singles = columns // TILE, columns % TILE
+    if tiles and singles == 3:
+        tiles, singles = tiles + 1, 0
+    return tiles * (tile + 8 * pairs + 60) + singles * single
