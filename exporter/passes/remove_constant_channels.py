@@ -37,7 +37,7 @@ from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Quantization, Tensor, TensorId
 from exporter.ops import linear
-from exporter.ops.arithmetic import INT32_MAX
+from exporter.ops.arithmetic import INT32_MAX, Rounding, quantize_multiplier
 from exporter.ops.base import Target
 from exporter.ops.geometry import spatial_axes
 from exporter.ops.lookup import LookupOperator
@@ -303,15 +303,45 @@ def _with_weights(
         offsets = np.tile(_offsets(analysis, graph[source]), positions)
         biases = biases + (matrix * np.where(unread, offsets, 0)).sum(axis=1)
         matrix = np.where(unread, 0, matrix)[:, np.tile(kept[source], positions)]
-    # Elsewhere the accumulator at the lower ends: proven to give the constant, or as good as any.
-    biases = np.where(computed, biases, analysis.sums[output].low)[kept[output]]
-    weights = _weights(graph, op, matrix[kept[output]], kept[output], tensors)
-    bias = _bias(graph, op, biases, kept[output], tensors)
+    donors, idle_biases = _idle(analysis, op, computed)
+    biases, donors = np.where(computed, biases, idle_biases)[kept[output]], donors[kept[output]]
+    weights = _weights(graph, op, matrix[kept[output]], donors, tensors)
+    bias = _bias(graph, op, biases, donors, tensors)
     return replace(op, inputs=(source, weights) if bias is None else (source, weights, bias))
 
 
+def _idle(analysis: _Analysis, op: Op, computed: Mask) -> tuple[Int64Array, Int64Array]:
+    """Int64 [O] each: whose scale a channel takes, and its bias where its weights are zero.
+
+    The scale of a filter that died is often far from the others', with an accumulator of 30 bits:
+    it would decide how its whole layer is requantised. So a channel that is not `computed` takes
+    the median scale of those that are, where some bias then makes its value.
+    """
+    graph, bounds = analysis.graph, analysis.bounds[op.outputs[0]]
+    source, weights, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))
+    own, lows = np.arange(len(computed), dtype=np.int64), analysis.sums[output.id].low
+    assert weights.quantization is not None
+    if weights.quantization.per_tensor or not computed.any():
+        return own, lows
+    scales = np.array(weights.quantization.scales)
+    median = own[computed][np.argsort(scales[computed], kind="stable")[int(computed.sum()) // 2]]
+    real = source.scale * float(scales[median]) / output.scale
+    if not 0 < real < 1:
+        return own, lows
+    wanted = np.rint((bounds.low - output.zero_point) / real)
+    biases = np.clip(wanted, 1 - 2.0**30, 2.0**30 - 1).astype(np.int64)
+    multipliers = (quantize_multiplier(real),) * len(own)
+    fits = np.logical_and.reduce(
+        [
+            linear.requantization(op, multipliers, output, rounding).apply(biases) == bounds.low
+            for rounding in Rounding
+        ]
+    )
+    return np.where(fits & ~computed, median, own), np.where(fits, biases, lows)
+
+
 def _weights(
-    graph: Graph, op: Op, matrix: Int64Array, kept: Mask, tensors: dict[TensorId, Tensor]
+    graph: Graph, op: Op, matrix: Int64Array, donors: Int64Array, tensors: dict[TensorId, Tensor]
 ) -> TensorId:
     old, axis = graph[op.input(1)], 0
     data = matrix
@@ -319,18 +349,18 @@ def _weights(
         data = matrix.reshape(len(matrix), *old.shape[1:3], -1)
     elif op.kind == "DEPTHWISE_CONV_2D":
         data, axis = matrix.T.reshape(*old.shape[:-1], len(matrix)), 3
-    made = replace(old, data=data.astype(np.int8), quantization=_selected(old, kept, axis))
+    made = replace(old, data=data.astype(np.int8), quantization=_selected(old, donors, axis))
     return _constant(old, made, tensors)
 
 
 def _bias(
-    graph: Graph, op: Op, biases: Int64Array, kept: Mask, tensors: dict[TensorId, Tensor]
+    graph: Graph, op: Op, biases: Int64Array, donors: Int64Array, tensors: dict[TensorId, Tensor]
 ) -> TensorId | None:
     position, data = op.optional_input(2), biases.astype(np.int32)
     if position is not None:
         old = graph[position]
         data = data.reshape(old.shape) if data.size == old.elements else data
-        made = replace(old, data=data, quantization=_selected(old, kept, 0))
+        made = replace(old, data=data, quantization=_selected(old, donors, 0))
         return _constant(old, made, tensors)
     if not data.any():
         return None
@@ -341,19 +371,23 @@ def _bias(
 def _constant(old: Tensor, made: Tensor, tensors: dict[TensorId, Tensor]) -> TensorId:
     """The tensor `made`, as one of its own where it differs: others may still read the old one."""
     data = made.constant
-    if old.data is not None and np.array_equal(old.data, data):
+    is_same = old.data is not None and np.array_equal(old.data, data)
+    if is_same and old.quantization == made.quantization:
         return old.id
     fresh = max(tensors) + 1
     tensors[fresh] = replace(made, id=fresh, shape=data.shape, data=np.ascontiguousarray(data))
     return fresh
 
 
-def _selected(old: Tensor, kept: Mask, axis: int) -> Quantization | None:
-    """The quantisation of the channels that stay, which lie along `axis`."""
+def _selected(old: Tensor, donors: Int64Array, axis: int) -> Quantization | None:
+    """The quantisation of the channels that stay, along `axis`: each one's is its donor's."""
     quantization = old.quantization
-    if quantization is None or quantization.per_tensor or kept.all():
+    if quantization is None or quantization.per_tensor:
         return quantization
-    if len(quantization.scales) != len(kept):
+    count = len(quantization.scales)
+    if np.array_equal(donors, np.arange(count)):
+        return quantization
+    if donors.max() >= count:  # a bias may state anything: nobody reads its scales
         return None
     scales, zero_points = np.array(quantization.scales), np.array(quantization.zero_points)
-    return Quantization(tuple(scales[kept].tolist()), tuple(zero_points[kept].tolist()), axis)
+    return Quantization(tuple(scales[donors].tolist()), tuple(zero_points[donors].tolist()), axis)
