@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from exporter import ops, passes
+from exporter.board import load_board
+from exporter.build.firmware import Settings, compile_for
 from exporter.graph.dump import dump
 from exporter.graph.ir import Graph
 from exporter.graph.tflite_reader import read
@@ -19,14 +21,12 @@ from tests import random_shape_layers as shapes
 from tests.benchmarks.measure import SHARED_MODELS, model_path
 from tests.flatbuffer_builder import Array
 from tests.ops.harness import check_models
-from tests.passes.models import Model, rewritten
+from tests.passes.dying_models import Dying, random_dying_model
+from tests.passes.models import rewritten
 
 NAME = remove_constant_channels.__name__
 MODULE = importlib.import_module(remove_constant_channels.__module__)
 """The package's attribute of this name is the function."""
-
-DEADLY = 10_000_000
-"""A bias that saturates every output of a realistic layer."""
 
 SEEDS = 30
 
@@ -37,76 +37,7 @@ def all_that_can(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(MODULE, "CHANNEL_MULTIPLE", 1)
 
 
-class Dying(Model):
-    """A builder whose layers have channels that are constant."""
-
-    def __init__(self, seed: int = 0, shape: tuple[int, ...] = (1, 6, 5, 3)) -> None:
-        super().__init__(seed, shape)
-
-    def made(self, y: int, dead: tuple[int, ...], sign: int = -1, zero: int | None = None) -> int:
-        """`y`, whose channels `dead` are always at the end `sign` of its range; and zero point.
-
-        The others answer both ways to inputs around the middle of their range.
-        """
-        source, kernel, bias = self.ops[-1].inputs
-        weights = self.values(kernel, np.int8).astype(np.int32)
-        channel = 3 if self.ops[-1].operator == "DEPTHWISE_CONV_2D" else 0
-        sums = np.moveaxis(weights, channel, 0).reshape(weights.shape[channel], -1).sum(axis=1)
-        biases = sums * self.tensors[source].zero_point
-        biases[list(dead)] = sign * DEADLY
-        self.set(bias, biases.astype(np.int32))
-        if zero is not None:
-            self.tensors[y] = replace(self.tensors[y], zero_points=(zero,))
-        return y
-
-    def values(self, tensor: int, dtype: type[np.generic]) -> Array:
-        """A copy of a constant."""
-        spec = self.tensors[tensor]
-        assert spec.data is not None
-        return np.frombuffer(spec.data, dtype).reshape(spec.shape).copy()
-
-    def set(self, tensor: int, values: Array) -> None:
-        self.tensors[tensor] = replace(self.tensors[tensor], data=values.tobytes())
-
-    def dying(
-        self,
-        x: int,
-        *dead: int,
-        filters: int = 8,
-        size: int = 1,
-        padding: str = "VALID",
-        sign: int = -1,
-        zero: int | None = -128,
-    ) -> int:
-        """CONV_2D with RELU. Dead channels are at the zero point, or at 127 where `sign` is 1."""
-        y = layers.conv_2d(
-            self, self.rng, x, filters, (size, size), padding=padding, activation="RELU"
-        )
-        return self.made(y, dead, sign, zero)
-
-    def depthwise(
-        self, x: int, *dead: int, multiplier: int = 1, padding: str = "SAME", sign: int = -1
-    ) -> int:
-        y = layers.depthwise_conv_2d(
-            self, self.rng, x, multiplier, padding=padding, activation="RELU"
-        )
-        return self.made(y, dead, sign, -128)
-
-    def reader(self, x: int, size: int = 1, padding: str = "VALID") -> int:
-        return layers.conv_2d(self, self.rng, x, 3, (size, size), padding=padding)
-
-    def dense(
-        self,
-        x: int,
-        units: int = 3,
-        activation: str = "NONE",
-        per_channel: bool = False,
-        bias: bool = True,
-    ) -> int:
-        return layers.fully_connected(self, self.rng, x, units, activation, per_channel, bias)
-
-
-def _shrunk(model: Model, *outputs: int, dialect: Dialect = "litert") -> Graph:
+def _shrunk(model: Dying, *outputs: int, dialect: Dialect = "litert") -> Graph:
     """The graph after the pass alone; the compiled model equals the oracle."""
     check_models({"model": model.finish([model.x], outputs)}, dialect=dialect)
     return rewritten(remove_constant_channels, model.graph(*outputs))
@@ -452,48 +383,10 @@ def test_an_idle_channel_has_a_typical_scale() -> None:
 # --- whole models --------------------------------------------------------------------------------
 
 
-def _random_model(seed: int) -> bytes:
-    """Blocks of depthwise and pointwise layers with dead channels, some of them residual."""
-    model = Dying(seed, (1, 6, 5, 3))
-    rng = np.random.default_rng([seed, 7])
-    x = model.x
-    for _ in range(int(rng.integers(2, 5))):
-        count = int(rng.choice([4, 6, 8]))
-        hidden = _conv(model, rng, x, count)
-        if rng.random() < 0.5:
-            multiplier = int(rng.choice([1, 1, 2]))
-            dead = rng.choice(count, int(rng.integers(0, count)), replace=False).tolist()
-            hidden = model.depthwise(
-                hidden, *dead, multiplier=multiplier, sign=int(rng.choice([-1, 1]))
-            )
-        if rng.random() < 0.4:
-            branch = _conv(model, rng, hidden, model.tensors[hidden].shape[3], "SAME")
-            hidden = layers.binary(model, rng, "ADD", branch, hidden)
-        x = hidden
-    flat = shapes.reshape(model, rng, x, (1, int(np.prod(model.tensors[x].shape))))
-    units = model.made(model.dense(flat, 5, per_channel=bool(rng.random() < 0.5)), (1, 3))
-    return model.finish([model.x], [model.dense(units)])
-
-
-def _conv(
-    model: Dying, rng: np.random.Generator, x: int, count: int, padding: str | None = None
-) -> int:
-    dead = rng.choice(count, int(rng.integers(1, count)), replace=False).tolist()
-    return model.dying(
-        x,
-        *dead,
-        filters=count,
-        size=int(rng.choice([1, 3])) if padding or model.tensors[x].shape[2] > 2 else 1,
-        padding=padding or str(rng.choice(["SAME", "VALID"])),
-        sign=int(rng.choice([-1, 1])),
-        zero=int(rng.choice([-128, -128, -90])),
-    )
-
-
 @pytest.mark.parametrize("dialect", ["tflite", "litert"])
 @pytest.mark.parametrize("first", range(0, SEEDS, 15))
 def test_numbers_are_kept(first: int, dialect: Dialect) -> None:
-    models = {f"seed {seed}": _random_model(seed) for seed in range(first, first + 15)}
+    models = {f"seed {seed}": random_dying_model(seed) for seed in range(first, first + 15)}
     check_models(models, dialect=dialect, vectors=16)
 
 
@@ -504,7 +397,7 @@ def test_models_shrink_once_and_prove_as_much(
     monkeypatch.setattr(MODULE, "CHANNEL_MULTIPLE", multiple)
     smaller = 0
     for seed in range(SEEDS):
-        graph = passes.run(read(_random_model(seed)), without=[NAME])
+        graph = passes.run(read(random_dying_model(seed)), without=[NAME])
         once = rewritten(remove_constant_channels, graph)
         smaller += ops.macs(once) < ops.macs(graph)
         assert dump(rewritten(remove_constant_channels, once)) == dump(once)
@@ -519,8 +412,10 @@ def test_models_shrink_once_and_prove_as_much(
 class TestVisualWakeWords:
     """The one benchmark model with dead filters: 1,650 of 2,736 channels are constant."""
 
+    MODEL = model_path("vww_96_int8")
+
     def graph(self, *without: str) -> Graph:
-        return passes.run(read(model_path("vww_96_int8").read_bytes()), without=without)
+        return passes.run(read(self.MODEL.read_bytes()), without=without)
 
     @pytest.mark.usefixtures("all_that_can")
     def test_what_remains(self) -> None:
@@ -532,10 +427,16 @@ class TestVisualWakeWords:
         assert ops.macs(self.graph()) == 3_766_476
         assert _size(self.graph()) == (1040, 30_340)
 
+    def test_its_figures_without_the_pass(self) -> None:
+        board = load_board("mps2-an386")
+        plain = compile_for(self.MODEL, board, Settings(without_passes=(NAME,))).program
+        program = compile_for(self.MODEL, board, Settings()).program
+        assert (plain.macs, program.macs) == (7_489_664, 3_766_476)
+        assert program.weights_bytes < plain.weights_bytes / 5
+
     @pytest.mark.parametrize("dialect", ["tflite", "litert"])
     def test_numbers_are_kept(self, dialect: Dialect) -> None:
-        model = model_path("vww_96_int8").read_bytes()
-        check_models({"vww": model}, dialect=dialect, build="gcc", vectors=16)
+        check_models({"vww": self.MODEL.read_bytes()}, dialect=dialect, build="gcc", vectors=16)
 
 
 def _size(graph: Graph) -> tuple[int, int]:
