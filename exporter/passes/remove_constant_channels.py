@@ -299,10 +299,10 @@ def _with_weights(
     biases = linear.bias_of(graph, op, len(matrix))
     if op.kind in MIXING:
         positions = _positions(graph, op)
-        unread = np.tile(~needed[source], positions)
+        columns = np.tile(kept[source], positions)
         offsets = np.tile(_offsets(analysis, graph[source]), positions)
-        biases = biases + (matrix * np.where(unread, offsets, 0)).sum(axis=1)
-        matrix = np.where(unread, 0, matrix)[:, np.tile(kept[source], positions)]
+        biases = biases + (matrix * np.where(columns, 0, offsets)).sum(axis=1)
+        matrix = matrix[:, columns]
     donors, idle_biases = _idle(analysis, op, computed)
     biases, donors = np.where(computed, biases, idle_biases)[kept[output]], donors[kept[output]]
     weights = _weights(graph, op, matrix[kept[output]], donors, tensors)
