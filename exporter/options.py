@@ -60,6 +60,10 @@ def settings_options(command: Command) -> Command:
     defaults = Settings()
     for option in (
         click.option(
+            "--without", "without_passes", metavar="PASS", multiple=True,
+            help="Leave out this rewrite of the graph, to measure what it brings. Repeatable.",
+        ),
+        click.option(
             "--toolchain", type=click.Choice(["gcc", "clang"]), default=defaults.toolchain,
             show_default=True, help="Compiler to build with.",
         ),

@@ -88,10 +88,13 @@ def show_dump(
         raise BadInput("unknown pass", value=after, allowed=stages, next_step="choose one of them")
     if after == "plan":
         target = target_for(board, settings) if board else None
-        text = dump_program(compile_model(model, target or Target()).program)
+        program = compile_model(model, target or Target(), settings.without_passes).program
+        text = dump_program(program)
     else:
         graph, _ = read_model(model)
-        text = dump_graph(graph if after == "read" else passes.run(graph, until=after))
+        if after != "read":
+            graph = passes.run(graph, until=after, without=settings.without_passes)
+        text = dump_graph(graph)
     if output.as_json:
         output.document({"after": after, "dump": text})
     else:

@@ -95,6 +95,16 @@ def test_a_dump_after_no_such_pass(digits: Path) -> None:
     refused(run, 2, "magic", *passes.names(), "plan")
 
 
+def test_a_pass_can_be_left_out(digits: Path) -> None:
+    stages = ("remove_unused", "remove_identities", "fuse_pad")
+    left_out = nanoexport("inspect", digits, "--dump-after", stages[2], "--without", stages[2])
+    before = nanoexport("inspect", digits, "--dump-after", stages[1])
+    assert left_out.code == 0 and left_out.out == before.out
+    for where in (("--dump-after", "plan"), ("--board", "host")):
+        run = nanoexport("inspect", digits, *where, "--without", "magic", "--json")
+        refused(run, 2, "magic", *stages)
+
+
 # --- render and build ----------------------------------------------------------------------------
 
 

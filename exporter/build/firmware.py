@@ -40,6 +40,8 @@ class Settings:
     dialect: Dialect = "tflite"
     optimize: str = "speed"
     toolchain: str = "gcc"
+    without_passes: tuple[str, ...] = ()
+    """Names of rewrites to leave out, to measure what they bring."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,7 +80,7 @@ def compile_for(model: Path, board: Board, settings: Settings) -> Compilation:
     Raises:
         BadInput: the model cannot be compiled. CheckFailed: it is too big for the board.
     """
-    compilation = compile_model(model, target_for(board, settings))
+    compilation = compile_model(model, target_for(board, settings), settings.without_passes)
     check_prediction(compilation.program, board)
     return compilation
 

@@ -8,6 +8,7 @@ operator once, TFLite twice.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from exporter.errors import BadInput
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
 from exporter.ops import kernels, linear
-from exporter.ops.arithmetic import Multiplier, quantize_multiplier
+from exporter.ops.arithmetic import INT32_MAX, INT32_MIN, Multiplier, quantize_multiplier
 from exporter.ops.base import (
     Lowering,
     Target,
@@ -68,9 +69,11 @@ class FullyConnected(linear.LinearOperator):
         return linear.requantization(op, _multipliers(graph, op), graph[op.outputs[0]], rounding)
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
-        # Either way of rounding is monotone, and the two are never more than one apart.
-        bounds = super().output_interval(graph, op, inputs)
+        # Either way of rounding is monotone, and the two are never more than one apart. Widened
+        # before clamping: what saturates either way is still known to be constant.
         last = self.requantization(graph, op, Target())
+        unclamped = replace(last, low=INT32_MIN, high=INT32_MAX)
+        bounds = linear.output_interval(self.sums(graph, op, inputs[0]), unclamped)
         return Interval(
             np.clip(bounds.low - 1, last.low, last.high),
             np.clip(bounds.high + 1, last.low, last.high),

@@ -6,12 +6,13 @@ it belongs with the reason for the position, and test it in `tests/passes/`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph
 from exporter.graph.verify import verify
 from exporter.passes.fuse_pad import fuse_pad
+from exporter.passes.remove_constant_channels import remove_constant_channels
 from exporter.passes.remove_identities import remove_identities
 from exporter.passes.remove_unused import remove_unused
 
@@ -22,21 +23,27 @@ PASSES: tuple[Pass, ...] = (
     remove_unused,
     # Before fuse_pad: an operator that changes nothing must not stand between PAD and its consumer.
     remove_identities,
-    # Last: it wants to see the final consumers of every PAD.
+    # Late: it wants to see the final consumers of every PAD.
     fuse_pad,
+    # Last: a convolution's border decides which channels can go, and a fused PAD is a border.
+    remove_constant_channels,
 )
 
 
-def run(graph: Graph, *, until: str | None = None) -> Graph:
-    """`graph` after all passes, or after the one named `until`.
+def run(graph: Graph, *, until: str | None = None, without: Collection[str] = ()) -> Graph:
+    """`graph` after all passes, or after the one named `until`; those named `without` left out.
 
     Raises:
-        BadInput: no pass is named `until`.
+        BadInput: no pass has one of these names.
     """
-    if until is not None and until not in names():
-        raise BadInput("unknown pass", value=until, allowed=names(), next_step="choose one of them")
+    for name in (*without, *(() if until is None else (until,))):
+        if name not in names():
+            raise BadInput(
+                "unknown pass", value=name, allowed=names(), next_step="choose one of them"
+            )
     for rewrite in PASSES:
-        graph = verify(rewrite(graph), after=rewrite.__name__)
+        if rewrite.__name__ not in without:
+            graph = verify(rewrite(graph), after=rewrite.__name__)
         if rewrite.__name__ == until:
             break
     return graph

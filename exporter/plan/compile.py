@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,15 +26,16 @@ class Compilation:
     program: Program
 
 
-def compile_model(path: Path, target: Target) -> Compilation:
-    """Read, rewrite, check, plan and prove the model at `path`.
+def compile_model(path: Path, target: Target, without: Collection[str] = ()) -> Compilation:
+    """Read, rewrite, check, plan and prove the model at `path`; passes `without` are left out.
 
     Raises:
-        BadInput: the file is no TFLite flatbuffer, or not one that can be compiled.
+        BadInput: the file is no TFLite flatbuffer, or not one that can be compiled; no pass
+            has one of the names in `without`.
         InternalError: a stage produced what the next one's verifier rejects.
     """
     graph, model = read_model(path)
-    graph = passes.run(graph)
+    graph = passes.run(graph, without=without)
     graph = ops.check(graph)
     program = plan(graph, target)
     return Compilation(model, graph, check(program, graph))

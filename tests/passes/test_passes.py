@@ -29,6 +29,7 @@ def test_order() -> None:
     order = passes.names()
     assert order[0] == "remove_unused"
     assert order.index("remove_identities") < order.index("fuse_pad")
+    assert order[-1] == "remove_constant_channels"
 
 
 def test_unknown_names_are_refused_with_the_known_ones() -> None:
@@ -36,6 +37,18 @@ def test_unknown_names_are_refused_with_the_known_ones() -> None:
         passes.run(Model().graph(0), until="fuse_everything")
     assert caught.value.value == "fuse_everything"
     assert caught.value.allowed == ", ".join(passes.names())
+
+
+def test_passes_can_be_left_out() -> None:
+    model = Model()
+    graph = model.graph(model.conv(model.pad(model.same(model.x))))
+    assert kinds(passes.run(graph, without=["remove_identities"])) == ["RESHAPE", "CONV_2D"]
+    assert kinds(passes.run(graph, without={"fuse_pad"})) == ["PAD", "CONV_2D"]
+    assert kinds(passes.run(graph, until="fuse_pad", without=["fuse_pad"])) == ["PAD", "CONV_2D"]
+    assert dump(passes.run(graph, without=passes.names())) == dump(graph)
+    with pytest.raises(BadInput) as caught:
+        passes.run(graph, without=["fuse_pad", "fuse_everything"])
+    assert caught.value.value == "fuse_everything"
 
 
 def test_until_stops_after_the_named_pass() -> None:
