@@ -16,6 +16,7 @@ from exporter.hil.session import open_device
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
 from exporter.link.device import Device
+from exporter.link.messages import InvokeResult, ProfileResult
 
 CALIBRATION = (200_000, 1_200_000)
 CALIBRATION_TOLERANCE = 1e-3
@@ -50,16 +51,24 @@ def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Bench
         return bench_device(device, firmware)
 
 
-def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
-    """A first inference warms nothing that counts, but the second is the steady state by rule."""
-    program = firmware.program
-    deadline = max(SHORTEST_DEADLINE_SECONDS, program.macs / SLOWEST_MACS_PER_SECOND)
+def run_inferences(device: Device, firmware: ModelFirmware) -> tuple[InvokeResult, ProfileResult]:
+    """An inference in the steady state, and one layer by layer.
+
+    A first inference warms nothing that counts, but the second is the steady state by rule.
+    """
+    deadline = max(SHORTEST_DEADLINE_SECONDS, firmware.program.macs / SLOWEST_MACS_PER_SECOND)
     _write_inputs(device, firmware)
     device.invoke(deadline)
     _write_inputs(device, firmware)
     invoked = device.invoke(deadline)
     _write_inputs(device, firmware)
-    profile = device.profile(deadline)
+    return invoked, device.profile(deadline)
+
+
+def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
+    """Instructions from the device's ticks, where these count instructions."""
+    program = firmware.program
+    invoked, profile = run_inferences(device, firmware)
     per_tick = instructions_per_tick(device, firmware.board)
 
     def instructions(ticks: int) -> int | None:
