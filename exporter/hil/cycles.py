@@ -18,7 +18,7 @@ from elftools.elf.sections import SymbolTableSection
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.cycles import CORES, Call, build_plugin, plugin_arguments, read_calls
-from exporter.errors import CheckFailed, InternalError, LinkFailed, NanoexportError
+from exporter.errors import CheckFailed, InternalError, NanoexportError
 from exporter.hil.bench import NANOSECONDS, run_inferences
 from exporter.hil.session import open_device
 from exporter.render.model import layer_name
