@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 
 from elftools.elf.elffile import ELFFile
@@ -18,32 +18,14 @@ from elftools.elf.sections import SymbolTableSection
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.cycles import CORES, Call, build_plugin, plugin_arguments, read_calls
-from exporter.errors import CheckFailed, InternalError, NanoexportError
-from exporter.hil.bench import NANOSECONDS, run_inferences
+from exporter.errors import BadInput, CheckFailed, InternalError, LinkFailed, MissingTool
+from exporter.hil.bench import NANOSECONDS, Benchmark, ModelledCycles, run_inferences
 from exporter.hil.session import open_device
 from exporter.render.model import layer_name
 from exporter.render.project import DEFAULT_PREFIX
 
-CONDITIONS = "zero wait states"
 READING_INSTRUCTIONS = 64
 """What two readings of the tick counter and the call between them execute at most."""
-
-
-@dataclass(frozen=True)
-class ModelledCycles:
-    """Cycles at zero wait states by the timing model of `core`; docs/cycles.md states it."""
-
-    core: str
-    clock_hz: int
-    cycles: int
-    layers: tuple[int, ...]
-    instructions: int
-    """What the plugin counted in the same inference."""
-
-    @property
-    def milliseconds(self) -> float:
-        """The time of one inference at the board's clock."""
-        return 1000 * self.cycles / self.clock_hz
 
 
 def has_model(board: Board) -> bool:
@@ -80,17 +62,18 @@ def model_cycles(firmware: ModelFirmware) -> ModelledCycles:
     )
 
 
-def try_model_cycles(firmware: ModelFirmware) -> ModelledCycles | str:
-    """The cycles, or why there are none: want of a compiler is no reason to have no benchmark."""
+def with_cycles(firmware: ModelFirmware, result: Benchmark) -> Benchmark:
+    """`result` with modelled cycles, or with the reason why there are none.
+
+    For want of a compiler a benchmark goes on without them. Raises CheckFailed as `model_cycles`.
+    """
     if not has_model(firmware.board):
-        return f"there is no cycle model of {firmware.board.core}"
+        return replace(result, no_cycles=f"there is no cycle model of {firmware.board.core}")
     try:
-        return model_cycles(firmware)
-    except CheckFailed:
-        raise
-    except NanoexportError as error:
+        return replace(result, cycles=model_cycles(firmware))
+    except (BadInput, LinkFailed, MissingTool) as error:
         remedy = f"; {error.next_step}" if error.next_step else ""
-        return f"{error.what}{remedy}"
+        return replace(result, no_cycles=f"warning: {error.what}{remedy}")
 
 
 def steady_state(
