@@ -82,14 +82,18 @@ def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Bench
         return bench_device(device, firmware)
 
 
-def run_inferences(device: Device, firmware: ModelFirmware) -> tuple[InvokeResult, ProfileResult]:
+def run_inferences(
+    device: Device, firmware: ModelFirmware, *, warm_up: bool = True
+) -> tuple[InvokeResult, ProfileResult]:
     """An inference in the steady state, and one layer by layer.
 
-    A first inference warms nothing that counts, but the second is the steady state by rule.
+    The second inference is the steady state by rule; an emulator, which has no caches, may do
+    without the first.
     """
     deadline = max(SHORTEST_DEADLINE_SECONDS, firmware.program.macs / SLOWEST_MACS_PER_SECOND)
-    _write_inputs(device, firmware)
-    device.invoke(deadline)
+    if warm_up:
+        _write_inputs(device, firmware)
+        device.invoke(deadline)
     _write_inputs(device, firmware)
     invoked = device.invoke(deadline)
     _write_inputs(device, firmware)

@@ -49,7 +49,7 @@ def model_cycles(firmware: ModelFirmware) -> ModelledCycles:
         log = Path(folder) / "calls"
         arguments = plugin_arguments(plugin, board.core, log, sorted({invoke, *steps}))
         with open_device(firmware, arguments=arguments) as device:
-            invoked, _ = run_inferences(device, firmware)
+            invoked, _ = run_inferences(device, firmware, warm_up=False)
             calls = read_calls(log)
     whole, layers = steady_state(calls, invoke, steps)
     _require_same_instructions(whole.instructions, invoked.ticks, board)
