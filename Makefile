@@ -4,7 +4,7 @@ BIN := .venv/bin
 JOBS ?= $(shell nproc)
 PYTEST_FLAGS ?=
 BOARD ?= mps2-an386
-C_FILES = find firmware_templates tests examples -name '*.[ch]' -not -path '*/golden/*'
+C_FILES = find exporter firmware_templates tests examples -name '*.[ch]' -not -path '*/golden/*'
 DIGITS := examples/digits
 
 .PHONY: help setup demo test lint format bench docs constraints clean

@@ -20,8 +20,11 @@ from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
 from exporter.console import Output
 from exporter.errors import BadInput, NanoexportError
+from exporter.hil import compare as comparison
 from exporter.hil import verify as verification
+from exporter.hil.bench import as_dict as bench_document
 from exporter.hil.bench import bench_on_board
+from exporter.hil.cycles import with_cycles
 from exporter.hil.flashing import flash_project
 from exporter.hil.vectors import load_vectors, make_vectors
 from exporter.link.monitor import monitor as watch
@@ -243,22 +246,46 @@ def verify(
 @click.argument("model", type=MODEL)
 @board_option()
 @port_option
+@click.option(
+    "--compare", type=MODEL, metavar="OLD.json",
+    help="Fail where a figure is over 1% worse than in this file, written by bench --json.",
+)  # fmt: skip
+@click.option(
+    "--cycles/--no-cycles", default=True, show_default=True,
+    help="Model cycles, where the board's core has a model; this needs a host compiler.",
+)  # fmt: skip
 @settings_options
 @common_options
 @click.pass_obj
-def bench(output: Output, /, model: Path, board: str, port: str | None, **chosen: Any) -> None:
+def bench(
+    output: Output, /, model: Path, board: str, port: str | None, compare: Path | None,
+    cycles: bool, **chosen: Any,
+) -> None:  # fmt: skip
     r"""Count the instructions of MODEL on a board, layer by layer, and its bytes.
 
+    Emulated Cortex-M3, M4 and M0+ boards also show modelled cycles, at zero wait states.
+
     \b
-    Example:
+    Examples:
       nanoexport bench model.tflite --board mps2-an386
+      nanoexport bench model.tflite --board mps2-an386 --json > before.json
+      nanoexport bench model.tflite --board mps2-an386 --compare before.json
     """
+    before = comparison.read_document(compare) if compare else None
     with output.progress() as progress:
         progress("build", 0, 0)
         firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
+        if before:
+            comparison.check_comparable(before, firmware)
         progress("bench", 0, 0)
         result = bench_on_board(firmware, port=port)
-    reports.show_benchmark(output, firmware, result)
+        result = with_cycles(firmware, result) if cycles else result
+    left_out = () if cycles else ("modelled_cycles",)
+    now = bench_document(firmware, result)
+    compared = comparison.compare(before, now, left_out=left_out) if before else None
+    reports.show_benchmark(output, firmware, result, compared)
+    if compared:
+        compared.check()
 
 
 @cli.command()

@@ -17,7 +17,8 @@ from exporter.console import Output, cell
 from exporter.errors import BadInput
 from exporter.graph.dump import dump as dump_graph
 from exporter.graph.ir import Graph, Op, short_name
-from exporter.hil import bench, verify
+from exporter.hil import bench, reference, verify
+from exporter.hil.compare import Comparison
 from exporter.ops.base import Target
 from exporter.plan.compile import compile_model, read_model
 from exporter.plan.dump import dump as dump_program
@@ -197,8 +198,14 @@ def _prediction_rows(
     ]
 
 
-def show_benchmark(output: Output, firmware: ModelFirmware, result: bench.Benchmark) -> None:
-    total = result.instructions
+def show_benchmark(
+    output: Output,
+    firmware: ModelFirmware,
+    result: bench.Benchmark,
+    comparison: Comparison | None = None,
+) -> None:
+    total, modelled = result.instructions, result.cycles is not None
+    columns = ["layer", "operator", "name", "MACs", "instructions", "per MAC", "share %"]
     rows = [
         (
             c.index,
@@ -206,19 +213,23 @@ def show_benchmark(output: Output, firmware: ModelFirmware, result: bench.Benchm
             short_name(c.name),
             c.macs,
             c.instructions,
-            _ratio(c.instructions, c.macs),
-            _share(c.instructions, total),
+            bench.ratio(c.instructions, c.macs),
+            bench.share(c.instructions, total),
+            *((cycles,) if modelled else ()),
         )
-        for c in result.layers
+        for c, cycles in zip(result.layers, result.layer_cycles, strict=True)
     ]
-    columns = ("layer", "operator", "name", "MACs", "instructions", "per MAC", "share %")
     settings = firmware.settings
     title = f"{firmware.program.name} on {firmware.board.name}"
     title += f", {settings.toolchain}, {settings.optimize}"
-    output.table(title, columns, rows)
-    for line in _cost_lines(firmware, result):
+    output.table(title, [*columns, "modelled cycles"] if modelled else columns, rows)
+    for line in (*_cost_lines(firmware, result), *_cycle_lines(result), *_others(firmware, result)):
         output.text(line)
-    output.document(bench.as_dict(firmware, result))
+    document = bench.as_dict(firmware, result)
+    if comparison is not None:
+        _show_comparison(output, comparison)
+        document["comparison"] = comparison.as_dict()
+    output.document(document)
 
 
 def _cost_lines(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
@@ -234,12 +245,55 @@ def _cost_lines(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
     ]
 
 
-def _ratio(instructions: int | None, macs: int) -> float | None:
-    return None if instructions is None or macs == 0 else instructions / macs
+def _cycle_lines(result: bench.Benchmark) -> list[str]:
+    """Apart from the instructions, which are counted: cycles are a model's."""
+    cycles = result.cycles
+    if cycles is None:
+        return [f"modelled      none: {result.no_cycles}"] if result.no_cycles else []
+    return [
+        f"modelled      {cycles.cycles:,} cycles, {cycles.milliseconds:,.2f} ms at "
+        f"{cycles.clock_hz / 1e6:g} MHz: modelled, {cycles.model}, not measured"
+    ]
 
 
-def _share(instructions: int | None, total: int | None) -> float | None:
-    return None if instructions is None or not total else 100 * instructions / total
+def _others(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
+    """The figures of others for the same flatbuffer, each with its owner's name."""
+    program, board = firmware.program, firmware.board
+    lines = []
+    baseline = reference.baseline_of(program.model_sha256, board, firmware.settings.optimize)
+    if baseline is not None:
+        lines.append(
+            f"baseline      {baseline.engine}: {_baseline_figures(baseline, result)} bytes"
+        )
+    for figure in reference.silicon_of(program.model_sha256, board.core):
+        lines.append(
+            f"silicon       {figure.cycles:,} cycles of another engine, published: "
+            f"{figure.describe()}"
+        )
+    return lines
+
+
+def _baseline_figures(baseline: reference.Baseline, result: bench.Benchmark) -> str:
+    figures = []
+    if baseline.instructions is not None:
+        ratio = bench.ratio(result.instructions, baseline.instructions)
+        figures.append(f"{baseline.instructions:,} instructions (ours: {cell(ratio)} of it)")
+    figures.append(f"arena {baseline.arena_bytes:,}")
+    if baseline.code_bytes is not None:
+        figures.append(f"code {baseline.code_bytes:,}")
+    return ", ".join([*figures, f"static {baseline.static_ram_bytes:,}"])
+
+
+def _show_comparison(output: Output, comparison: Comparison) -> None:
+    """What changed since the older benchmark, the whole first."""
+    for note in comparison.notes:
+        output.text(f"note: {note}")
+    columns = ("figure", "before", "now", "change %")
+    rows = [(c.figure, c.before, c.now, c.percent) for c in comparison.whole]
+    output.table("compared with the older benchmark", columns, rows)
+    layers = [(c.layer, c.op, c.figure, c.before, c.now, c.percent) for c in comparison.layers]
+    if layers:
+        output.table("layers that changed", ("layer", "operator", *columns), layers)
 
 
 def show_deployment(output: Output, request: DeployRequest, deployment: Deployment) -> None:

@@ -26,7 +26,12 @@ VERIFY_KEYS = {
 BENCH_KEYS = {
     "schema_version", "model", "board", "toolchain", "optimize", "instructions", "macs",
     "arena_bytes", "static_ram_bytes", "stack_bytes", "code_bytes", "weights_bytes", "flash_bytes",
-    "layers",
+    "layers", "model_sha256", "modelled_cycles", "cycle_model", "clock_hz", "modelled_milliseconds",
+    "no_modelled_cycles", "baseline", "silicon",
+}  # fmt: skip
+LAYER_KEYS = {
+    "index", "op", "name", "macs", "instructions", "instructions_per_mac", "share_percent",
+    "modelled_cycles",
 }  # fmt: skip
 BOARD_KEYS = {"name", "mcu", "core", "flash_bytes", "ram_bytes", "flasher", "evidence"}
 
@@ -170,7 +175,7 @@ def test_the_bench_document(small_model: Path) -> None:
     assert document["instructions"] is None, "a native process cannot count them"
     assert document["flash_bytes"] == document["code_bytes"] + document["weights_bytes"]
     layers = document["layers"]
-    assert all(set(layer) == {"index", "op", "name", "macs", "instructions"} for layer in layers)
+    assert all(set(layer) == LAYER_KEYS for layer in layers)
     assert all(layer["instructions"] is None for layer in layers)
     assert sum(layer["macs"] for layer in layers) == document["macs"]
 

@@ -30,7 +30,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("exporter.doctor", "exporter.options", "exporter.reports"),
     ("exporter.pipeline",),
     ("exporter.convert", "exporter.hil"),
-    ("exporter.console", "exporter.flash", "exporter.link", "exporter.oracle"),
+    ("exporter.console", "exporter.cycles", "exporter.flash", "exporter.link", "exporter.oracle"),
     ("exporter.build",),
     ("exporter.render",),
     ("exporter.plan",),

@@ -16,6 +16,7 @@ import pytest
 
 from exporter import __version__
 from exporter.board import board_folder, board_names
+from exporter.cycles import SOURCES
 from exporter.render.environment import template_folder
 from tests.random_models import random_model
 
@@ -84,7 +85,8 @@ def test_the_wheel_holds_boards_templates_and_types(installation: Installation) 
         if path.is_file()
     }
     assert len(data) > 20
-    assert data | {"exporter/py.typed"} <= files
+    assert data | {"exporter/py.typed", "exporter/hil/baseline.json"} <= files
+    assert {f"exporter/cycles/{path.name}" for path in SOURCES.glob("*.[ch]")} <= files
     assert {name.split("/")[0] for name in files} == {
         "exporter",
         f"nanoexport-{__version__}.dist-info",

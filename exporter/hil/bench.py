@@ -7,15 +7,17 @@ A loop of known length, run on the device, must confirm the constant before it i
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
+from exporter.hil.reference import baseline_of, silicon_of
 from exporter.hil.session import open_device
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
 from exporter.link.device import Device
+from exporter.link.messages import InvokeResult, ProfileResult
 
 CALIBRATION = (200_000, 1_200_000)
 CALIBRATION_TOLERANCE = 1e-3
@@ -36,12 +38,42 @@ class LayerCost:
 
 
 @dataclass(frozen=True)
+class ModelledCycles:
+    """Cycles by the timing model of `core` at zero wait states, never measured: docs/cycles.md."""
+
+    core: str
+    clock_hz: int
+    cycles: int
+    layers: tuple[int, ...]
+    instructions: int
+    """What was executed in those cycles."""
+
+    @property
+    def model(self) -> str:
+        """Whose timings, and under which condition."""
+        return f"{self.core}, zero wait states"
+
+    @property
+    def milliseconds(self) -> float:
+        """The time of one inference at the board's clock."""
+        return 1000 * self.cycles / self.clock_hz
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One model on one board. `instructions` of a whole inference, None where uncounted."""
 
     instructions: int | None
     stack_bytes: int
     layers: tuple[LayerCost, ...]
+    cycles: ModelledCycles | None = None
+    no_cycles: str | None = None
+    """Why there are no modelled cycles, where they were asked for."""
+
+    @property
+    def layer_cycles(self) -> tuple[int | None, ...]:
+        """Modelled cycles of each layer."""
+        return self.cycles.layers if self.cycles else (None,) * len(self.layers)
 
 
 def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Benchmark:
@@ -50,16 +82,28 @@ def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Bench
         return bench_device(device, firmware)
 
 
-def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
-    """A first inference warms nothing that counts, but the second is the steady state by rule."""
-    program = firmware.program
-    deadline = max(SHORTEST_DEADLINE_SECONDS, program.macs / SLOWEST_MACS_PER_SECOND)
-    _write_inputs(device, firmware)
-    device.invoke(deadline)
+def run_inferences(
+    device: Device, firmware: ModelFirmware, *, warm_up: bool = True
+) -> tuple[InvokeResult, ProfileResult]:
+    """An inference in the steady state, and one layer by layer.
+
+    The second inference is the steady state by rule; an emulator, which has no caches, may do
+    without the first.
+    """
+    deadline = max(SHORTEST_DEADLINE_SECONDS, firmware.program.macs / SLOWEST_MACS_PER_SECOND)
+    if warm_up:
+        _write_inputs(device, firmware)
+        device.invoke(deadline)
     _write_inputs(device, firmware)
     invoked = device.invoke(deadline)
     _write_inputs(device, firmware)
-    profile = device.profile(deadline)
+    return invoked, device.profile(deadline)
+
+
+def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
+    """Instructions from the device's ticks, where these count instructions."""
+    program = firmware.program
+    invoked, profile = run_inferences(device, firmware)
     per_tick = instructions_per_tick(device, firmware.board)
 
     def instructions(ticks: int) -> int | None:
@@ -109,22 +153,32 @@ def _write_inputs(device: Device, firmware: ModelFirmware) -> None:
 
 def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
     """The document that `nanoexport bench --json` prints."""
-    footprint = firmware.footprint
+    footprint, program, cycles = firmware.footprint, firmware.program, result.cycles
+    baseline = baseline_of(program.model_sha256, firmware.board, firmware.settings.optimize)
+    silicon = silicon_of(program.model_sha256, firmware.board.core)
     return {
         "schema_version": 1,
-        "model": firmware.program.name,
+        "model": program.name,
+        "model_sha256": program.model_sha256,
         "board": firmware.board.name,
         "toolchain": firmware.settings.toolchain,
         "optimize": firmware.settings.optimize,
         "dialect": firmware.settings.dialect,
         "instructions": result.instructions,
-        "macs": firmware.program.macs,
-        "arena_bytes": firmware.program.arena_bytes,
+        "modelled_cycles": cycles.cycles if cycles else None,
+        "cycle_model": cycles.model if cycles else None,
+        "clock_hz": cycles.clock_hz if cycles else None,
+        "modelled_milliseconds": cycles.milliseconds if cycles else None,
+        "no_modelled_cycles": result.no_cycles,
+        "macs": program.macs,
+        "arena_bytes": program.arena_bytes,
         "static_ram_bytes": footprint.static_ram_bytes,
         "stack_bytes": result.stack_bytes,
         "code_bytes": footprint.code_bytes,
         "weights_bytes": footprint.weights_bytes,
         "flash_bytes": footprint.flash_bytes,
+        "baseline": asdict(baseline) if baseline else None,
+        "silicon": [asdict(figure) for figure in silicon],
         "layers": [
             {
                 "index": layer.index,
@@ -132,7 +186,20 @@ def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
                 "name": layer.name,
                 "macs": layer.macs,
                 "instructions": layer.instructions,
+                "instructions_per_mac": ratio(layer.instructions, layer.macs),
+                "share_percent": share(layer.instructions, result.instructions),
+                "modelled_cycles": modelled,
             }
-            for layer in result.layers
+            for layer, modelled in zip(result.layers, result.layer_cycles, strict=True)
         ],
     }
+
+
+def ratio(figure: int | None, of: int | None) -> float | None:
+    """One figure divided by another; None where one is missing or there is nothing to divide by."""
+    return None if figure is None or not of else figure / of
+
+
+def share(part: int | None, whole: int | None) -> float | None:
+    """`part` of `whole` in percent."""
+    return None if part is None or not whole else 100 * part / whole

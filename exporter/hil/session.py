@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from exporter import flash
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import LinkFailed
-from exporter.flash import RunningBoard
+from exporter.flash import FlashOptions, RunningBoard
 from exporter.link.device import Device, require_identity
 from exporter.link.messages import ExpectedIdentity, LogLine
 from exporter.link.transport import ConnectionBroken, SocketTransport, Transport, open_port
@@ -26,16 +26,20 @@ def open_device(
     *,
     port: str | None = None,
     on_log: Callable[[LogLine], None] | None = None,
+    arguments: Sequence[str] = (),
 ) -> Iterator[Device]:
     """The device that runs `firmware`.
 
     Without `port` (or with `emulator`) the image is put on the board and started first; with a port
-    the board must already carry it.
+    the board must already carry it. `arguments` are added to the emulator's command.
 
     Raises:
         MissingTool: no such port, or it is busy. LinkFailed: silence, or another image.
     """
-    with open_transport(firmware, port) as transport, Device(transport, on_log=on_log) as device:
+    with (
+        open_transport(firmware, port, arguments) as transport,
+        Device(transport, on_log=on_log) as device,
+    ):
         require_identity(device.identity, expected_identity(firmware))
         yield device
 
@@ -51,13 +55,16 @@ def expected_identity(firmware: ModelFirmware) -> ExpectedIdentity:
 
 
 @contextmanager
-def open_transport(firmware: ModelFirmware, port: str | None) -> Iterator[Transport]:
+def open_transport(
+    firmware: ModelFirmware, port: str | None, arguments: Sequence[str] = ()
+) -> Iterator[Transport]:
     """The serial line to the board, which is flashed and started first unless `port` names one."""
     uart = firmware.board.uart
     if port is not None and port != EMULATOR:
         yield open_port(port, uart.baud) if uart else open_port(port)
         return
-    with flash.start(firmware.board, firmware.firmware.elf) as running:
+    options = FlashOptions(arguments=tuple(arguments))
+    with flash.start(firmware.board, firmware.firmware.elf, options) as running:
         try:
             if running.connection is not None:
                 yield SocketTransport(running.connection, f"the emulated {firmware.board.name}")

@@ -1,84 +1,122 @@
-"""The benchmark table in Markdown: every model of ../shared/models on every emulated board.
+"""The benchmark tables in Markdown: every model of ../shared/models on every emulated board.
 
     python -m tests.benchmarks.table [--board BOARD ...] > table.md
     python -m tests.benchmarks.table --update       (writes budgets.json anew)
 
-Beside the figures of TensorFlow Lite Micro in `baseline.json`. Instructions are not cycles.
+Beside the figures of others in exporter/hil/baseline.json. Instructions are counted, cycles are
+modelled at zero wait states, and neither is the other.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
+import sys
+from collections.abc import Iterable, Sequence
 
+from exporter.hil.bench import ratio
+from exporter.hil.reference import read_data
 from tests.benchmarks.measure import (
-    BASELINE,
-    BUDGETS,
     MODELS,
+    SIZE_BOARD,
+    Measurement,
     emulated_boards,
     measure,
-    measured_budgets,
-    read_json,
+    write_budgets,
 )
 
-BASELINE_CORE = {"mps2-an386": "m4", "mps3-an547": "m55", "riscv32-virt": "rv32imac"}
-COLUMNS = ("model", "board", "instructions", "baseline", "ratio", "per MAC", "arena", "baseline",
-           "code", "baseline", "weights", "static RAM", "stack")  # fmt: skip
+COLUMNS = ("model", "board", "instructions", "TFLM", "ratio", "per MAC", "modelled cycles",
+           "arena", "TFLM", "code", "TFLM", "weights", "flash", "static RAM", "stack")  # fmt: skip
+SIZE_COLUMNS = ("model", "speed: instructions", "flash", "arena",
+                "size: instructions", "flash", "arena", "TFLM code")  # fmt: skip
+SILICON_COLUMNS = ("core", "board", "MHz", "engine", "ic", "kws", "vww", "ad")
 
 
-def rows(board: str) -> list[list[str]]:
-    """One row for each model."""
-    baseline = read_json(BASELINE)["models"]
-    return [_row(model, board, baseline[model]) for model in MODELS]
-
-
-def _row(model: str, board: str, baseline: dict[str, dict[str, int]]) -> list[str]:
-    firmware, result = measure(model, board)
-    footprint, program = firmware.footprint, firmware.program
-    core = BASELINE_CORE.get(board)
-    theirs = baseline["instructions"][core] if core else None
-    ours = result.instructions
-    on_arm = firmware.board.platform == "cortex_m"
+def row(measured: Measurement) -> list[str]:
+    """A model on a board."""
+    footprint, program = measured.firmware.footprint, measured.firmware.program
+    ours, baseline = measured.result.instructions, measured.baseline
     return [
-        model,
-        board,
-        _number(ours),
-        _number(theirs),
-        f"{ours / theirs:.2f}" if ours and theirs else "",
-        f"{ours / program.macs:.2f}" if ours else "",
-        _number(program.arena_bytes),
-        str(baseline["arena_bytes"]),
-        _number(footprint.code_bytes),
-        _number(baseline["code_bytes"]["speed"]) if on_arm else "",
-        _number(footprint.weights_bytes),
-        _number(footprint.static_ram_bytes),
-        _number(result.stack_bytes),
+        measured.model,
+        measured.firmware.board.name,
+        number(ours),
+        number(baseline.instructions),
+        number(ratio(ours, baseline.instructions)),
+        number(ratio(ours, program.macs)),
+        number(measured.cycles),
+        number(program.arena_bytes),
+        number(baseline.arena_bytes),
+        number(footprint.code_bytes),
+        number(baseline.code_bytes),
+        number(footprint.weights_bytes),
+        number(footprint.flash_bytes),
+        number(footprint.static_ram_bytes),
+        number(measured.result.stack_bytes),
     ]
 
 
-def _number(value: int | None) -> str:
-    return "" if value is None else f"{value:,}"
+def size_row(model: str) -> list[str]:
+    """Both ways to optimise, side by side."""
+    speed, size = measure(model, SIZE_BOARD), measure(model, SIZE_BOARD, "size")
+    cells = [
+        number(measured.figures[figure])
+        for measured in (speed, size)
+        for figure in ("instructions", "flash_bytes", "arena_bytes")
+    ]
+    return [model, *cells, number(size.baseline.code_bytes)]
 
 
-def _markdown(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
+def silicon_rows() -> list[list[str]]:
+    """Published cycles of other engines on real chips."""
+    return [
+        [
+            figure["core"],
+            figure["board"],
+            f"{figure['clock_hz'] / 1e6:g}",
+            figure["engine"],
+            *(number(figure["cycles"][task]) for task in SILICON_COLUMNS[4:]),
+        ]
+        for figure in read_data()["silicon"]["figures"]
+    ]
+
+
+def number(value: float | None) -> str:
+    """A cell: integers grouped by thousands, ratios with two digits."""
+    if value is None:
+        return ""
+    return f"{value:,}" if isinstance(value, int) else f"{value:.2f}"
+
+
+def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], texts: int) -> None:
+    """A table, row by row as they are measured; the first `texts` columns are aligned left."""
+    print(f"\n{title}\n")
+    print(f"| {' | '.join(columns)} |")
+    print("|" + "---|" * texts + "---:|" * (len(columns) - texts))
+    for cells in rows:
+        print(f"| {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
-    """Print the table, or write the budgets."""
+    """Print the tables, or write the budgets."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--board", action="append", choices=emulated_boards())
     parser.add_argument("--update", action="store_true", help="write budgets.json anew")
     options = parser.parse_args()
     if options.update:
-        BUDGETS.write_text(json.dumps(measured_budgets(), indent=2) + "\n", encoding="utf-8")
+        write_budgets(lambda what: print(what, file=sys.stderr))
         return
-    print(f"Baseline: {read_json(BASELINE)['source']}.\n")
-    print(_markdown(list(COLUMNS)))
-    print("|---|---|" + "---:|" * (len(COLUMNS) - 2))
-    for board in options.board or emulated_boards():
-        for cells in rows(board):
-            print(_markdown(cells), flush=True)
+    boards = options.board or emulated_boards()
+    show(
+        f"Whole inference, --optimize speed. TFLM: {read_data()['baseline']['source']}.",
+        COLUMNS,
+        (row(measure(model, board)) for board in boards for model in MODELS),
+        texts=2,
+    )
+    if SIZE_BOARD in boards:
+        title = f"On {SIZE_BOARD}, --optimize speed and size; flash is code and packed weights."
+        show(title, SIZE_COLUMNS, (size_row(model) for model in MODELS), texts=1)
+    silicon = read_data()["silicon"]
+    title = f"Silicon, cycles of other engines, for scale. {silicon['source']}."
+    show(title, SILICON_COLUMNS, silicon_rows(), texts=4)
 
 
 if __name__ == "__main__":
