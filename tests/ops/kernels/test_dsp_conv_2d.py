@@ -73,8 +73,10 @@ def test_every_form_is_offered() -> None:
         ("int16 weights, scaled",),
         ("int16 weights, shifted",),
         ("int8 weights, shifted",),
-        ("Winograd", "scaled"),
-        ("Winograd", "shifted"),
+        ("Winograd F(2,3)", "scaled"),
+        ("Winograd F(2,3)", "shifted"),
+        ("Winograd F(4,3)", "scaled"),
+        ("Winograd F(4,3)", "shifted"),
     ):
         assert any(all(word in text for word in words) for text in found), words
 

@@ -46,15 +46,22 @@ class DspRequantization:
 
 
 def scaled(
-    requantization: Requantization, sums: Accumulator, largest_weight: Int64Array
+    requantization: Requantization,
+    sums: Accumulator,
+    largest_weight: Int64Array,
+    least_gain: int = 2,
 ) -> DspRequantization | str:
-    """The scaled form, or why it is not exact here. `largest_weight`: magnitudes, int64 [O]."""
+    """The scaled form, or why it is not exact here.
+
+    `largest_weight`: magnitudes, int64 [O]; `least_gain`: what every sum is multiplied with anyway,
+    a power of two.
+    """
     if requantization.rounding is not Rounding.DOUBLE:
         return "one rounding"
     if requantization.low < requantization.zero_point:
         return "no ReLU"
     shifts = _right_shifts(requantization)
-    largest = max(shifts) + 1
+    largest = max(shifts) + least_gain.bit_length() - 1
     ahead = largest - shifts  # d
     gain = 2 ** (1 + ahead)
     if min(shifts) < 1 or largest > LARGEST_SHIFT:

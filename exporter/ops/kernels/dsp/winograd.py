@@ -1,18 +1,19 @@
-"""CONV_2D k x 3 with stride 1 along x by Winograd's F(2,3): a third fewer products, all integers.
+"""CONV_2D k x 3, stride 1 along x, by Winograd's F(2,3) and F(4,3): fewer products, all integers.
 
-For a row of three taps g and four inputs d, two neighbouring outputs are sums and differences of
-four products (Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 2016), here
-doubled so that nothing is divided:
+For a row of three taps g, two neighbouring outputs are sums of four products, four are sums of six,
+where a plain sum takes six and twelve (Lavin and Gray, "Fast Algorithms for Convolutional Neural
+Networks", 2016). Here both are multiplied by what makes every factor an integer: F(2,3) by 2,
+F(4,3) by 24. The equations stand in the micro-kernels.
 
-    m0 = (d0 - d2) * 2 g0    m1 = (d1 + d2) * (g0 + g1 + g2)
-    m3 = (d1 - d3) * 2 g2    m2 = (d2 - d1) * (g0 - g1 + g2)
-    2 y0 = m0 + m1 + m2      2 y1 = m1 - m2 - m3
-
-Weights take 8/3 bytes each. Sums of single positions may wrap around; those of outputs are proven
-to fit, and integers modulo 2^32 are all the same.
+Weights take 8/3 and 4 bytes each. Sums of single positions may wrap around; those of outputs are
+proven to fit, and integers modulo 2^32 are all the same. So is the division by 3 that F(4,3) ends
+with: a product with the inverse of 3.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -25,70 +26,151 @@ from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
 
-PACK = MicroKernel("dsp/micro/winograd_pack_2", "nano_dsp_winograd_pack_2")
-PIXELS = 4
 CHANNELS = 4
+"""Output channels of a tile."""
+TILES = 2
 
 
-def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
-    horizontal = layer.horizontal
-    fits = (
-        horizontal.size == 3
-        and horizontal.stride == horizontal.dilation == 1
-        and horizontal.output % PIXELS == 0
-        and layer.depth % 4 == 0
-        and layer.channels % CHANNELS == 0
-    )
-    if not fits:
-        return ()
-    transformed = transform(layer.weights.astype(np.int64))
-    # The sums come out doubled already: one factor of two less is left for the weights.
-    largest = (np.abs(transformed).max(axis=(1, 2, 3)) + 1) // 2
-    chosen = scaled(layer.requantization, layer.sums, largest)
-    form = chosen if not isinstance(chosen, str) else None
-    form = form or shifted(layer.requantization, layer.sums, str(chosen))
-    return () if form is None else (_candidate(layer, transformed, form),)
-
-
-def transform(weights: Int64Array) -> Int64Array:
-    """[O,KH,3,I] to [O,4,KH,I]: the factors of m1, m2, m0 and -m3, doubled."""
+def transform_2(weights: Int64Array) -> Int64Array:
+    """[O,KH,3,I] to [O,4,KH,I]: the factors of m1, m2, m0 and -m3."""
     g0, g1, g2 = (weights[:, :, tap] for tap in range(3))
     return np.stack([g0 + g1 + g2, g0 - g1 + g2, 2 * g0, -2 * g2], axis=1)
 
 
+def transform_4(weights: Int64Array) -> Int64Array:
+    """[O,KH,3,I] to [O,6,KH,I]: the factors of m1 to m4, m0 and m5."""
+    g0, g1, g2 = (weights[:, :, tap] for tap in range(3))
+    return np.stack(
+        [
+            -4 * (g0 + g1 + g2),
+            -4 * (g0 - g1 + g2),
+            g0 + 2 * g1 + 4 * g2,
+            g0 - 2 * g1 + 4 * g2,
+            6 * g0,
+            24 * g2,
+        ],
+        axis=1,
+    )
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """F(outputs, 3). Sums come out `factor` times as large, and reach the requantisation `gain`
+    times as large: what is between the two is an exact division at the end.
+    """
+
+    outputs: int
+    transform: Callable[[Int64Array], Int64Array]
+    factor: int
+    gain: int
+    blocks: tuple[int, ...]
+    """Positions before each copy of the records in the stream."""
+    fixed_instructions: tuple[int, int]
+    """Outside the inner loops, for two tiles and four channels: scaled, shifted."""
+    pack_instructions: int
+    """For two tiles and four channels of one input row."""
+
+    @property
+    def positions(self) -> int:
+        return self.outputs + 2
+
+    @property
+    def pixels(self) -> int:
+        return TILES * self.outputs
+
+
+SCHEMES = (
+    Scheme(2, transform_2, 2, 2, (3, 1), (116, 150), 50),
+    Scheme(4, transform_4, 24, 8, (4, 1, 1), (395, 490), 160),
+)
+
+
+def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
+    return tuple(
+        candidate
+        for scheme in SCHEMES
+        if _fits(layer, scheme)
+        for candidate in _candidates(layer, scheme)
+    )
+
+
+def _fits(layer: SpatialLayer, scheme: Scheme) -> bool:
+    horizontal = layer.horizontal
+    return (
+        horizontal.size == 3
+        and horizontal.stride == horizontal.dilation == 1
+        and horizontal.output % scheme.pixels == 0
+        and layer.depth % 4 == 0
+        and layer.channels % CHANNELS == 0
+    )
+
+
+def _candidates(layer: SpatialLayer, scheme: Scheme) -> Iterator[Candidate]:
+    transformed = scheme.transform(layer.weights.astype(np.int64))
+    form = _requantization(layer, scheme, transformed)
+    if form is not None and np.all(layer.sums.magnitude * _factor(scheme, form) < 2**31):
+        yield _candidate(layer, scheme, transformed, form)
+
+
+def _requantization(
+    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array
+) -> DspRequantization | None:
+    largest = -(-np.abs(transformed).max(axis=(1, 2, 3)) // scheme.gain)
+    chosen = scaled(layer.requantization, layer.sums, largest, scheme.gain)
+    if not isinstance(chosen, str):
+        return chosen
+    return shifted(layer.requantization, layer.sums, chosen)
+
+
+def _factor(scheme: Scheme, form: DspRequantization) -> Int64Array:
+    """By how much the sums of each channel are multiplied, int64 [O]."""
+    return form.gain // _own_gain(scheme, form) * scheme.factor
+
+
+def _own_gain(scheme: Scheme, form: DspRequantization) -> int:
+    """The shifted form wants a gain of 2; where there is more, the kernel shifts it away."""
+    return 2 if form.form == "shifted" else scheme.gain
+
+
 def pack(
-    layer: SpatialLayer, transformed: Int64Array, form: DspRequantization
+    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array, form: DspRequantization
 ) -> npt.NDArray[np.int32]:
-    """The stream of `dsp/micro/winograd_2x4`, a record per four channels."""
+    """The stream of `dsp/micro/winograd<outputs>_2x4`, a record per four channels."""
     channels, positions = transformed.shape[:2]
-    gained = transformed * (form.gain // 2)[:, None, None, None]
+    gained = transformed * (form.gain // _own_gain(scheme, form))[:, None, None, None]
     # Of four channels of the input the pairs are (0, 2), (1, 3).
     quads = gained.reshape(channels, positions, -1, 4)
     words = (quads[..., :2] & 0xFFFF | quads[..., 2:] << 16).reshape(channels, positions, -1)
-    biases = layer.sums.bias * form.gain
+    biases = layer.sums.bias * _factor(scheme, form)
     parts = []
     for first in range(0, channels, CHANNELS):
         four = slice(first, first + CHANNELS)
         blocks = words[four].transpose(1, 2, 0)  # [position, pair, channel]
-        records = form.records[four].ravel()
-        parts += [biases[four], blocks[:3].ravel(), records, blocks[3].ravel(), records]
+        parts.append(biases[four])
+        start = 0
+        for count in scheme.blocks:
+            parts += [blocks[start : start + count].ravel(), form.records[four].ravel()]
+            start += count
     return stream(parts)
 
 
-def _candidate(layer: SpatialLayer, transformed: Int64Array, form: DspRequantization) -> Candidate:
+def _candidate(
+    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array, form: DspRequantization
+) -> Candidate:
     vertical, horizontal = layer.vertical, layer.horizontal
     kernel_h, depth, channels = layer.weights.shape[1], layer.depth, layer.channels
     pairs = kernel_h * depth // 2
-    weights = pack(layer, transformed, form)
-    tile = tile_kernel("winograd_2x4", form, layer.requantization)
+    weights = pack(layer, scheme, transformed, form)
+    stem = f"winograd{scheme.outputs}"
+    tile = tile_kernel(f"{stem}_2x4", form, layer.requantization)
     because = f" ({form.reason})" if form.reason else ""
-    groups = layer.output.elements // channels // PIXELS
     return Candidate(
         kernel="dsp/conv_2d_winograd",
-        name=f"conv_2d_{kernel_h}x3_{depth}x{channels}_winograd",
+        name=f"conv_2d_{kernel_h}x3_{depth}x{channels}_winograd{scheme.outputs}",
         inputs=(Rows(vertical.input, horizontal.input * depth),),
         output=Rows(vertical.output, horizontal.output * channels),
         params={
+            "outputs": scheme.outputs,
             "columns": horizontal.output,
             "depth": depth,
             "channels": channels,
@@ -103,22 +185,29 @@ def _candidate(layer: SpatialLayer, transformed: Int64Array, form: DspRequantiza
             Constant(
                 "weights",
                 weights,
-                f"of {channels} channels four by four: biases, int16 pairs [m1,m2,m0][{pairs}][4], "
-                f"{form.form} records, [-m3][{pairs}][4], the records; input zero point folded in",
+                f"of {channels} channels four by four: biases, int16 pairs [position][{pairs}][4] "
+                f"of F({scheme.outputs},3), {form.form} records; input zero point folded in",
             ),
         ),
         window=vertical.window,
         ring=padding_ring(vertical, horizontal, depth, layer.source.zero_point),
         images=layer.images,
-        micro_kernels=(HALVES, PACK, tile),
-        scratch_bytes=pairs * 4 * 2 * 4,
-        instructions=groups * _group_instructions(kernel_h, depth, channels, form),
-        choice=f"Winograd F(2,3), int16 weights, {form.form} requantisation{because}",
+        micro_kernels=(
+            HALVES,
+            MicroKernel(f"dsp/micro/{stem}_pack_2", f"nano_dsp_{stem}_pack_2"),
+            tile,
+        ),
+        scratch_bytes=pairs * scheme.positions * TILES * 4,
+        instructions=_instructions(layer, scheme, pairs, form),
+        choice=f"Winograd F({scheme.outputs},3), {form.form} requantisation{because}",
     )
 
 
-def _group_instructions(kernel_h: int, depth: int, channels: int, form: DspRequantization) -> int:
-    """Estimate for four pixels."""
-    pairs = kernel_h * depth // 2
-    four = 44 * pairs + 4 * (2 + 3 * -(-pairs // 8)) + (108 if form.form == "scaled" else 150)
-    return channels // CHANNELS * four + kernel_h * (depth // 4 * 50 + 20) + 40
+def _instructions(layer: SpatialLayer, scheme: Scheme, pairs: int, form: DspRequantization) -> int:
+    """Estimate for the layer."""
+    loops = scheme.positions * (11 * pairs + 2 + 3 * -(-pairs // 8))
+    four = loops + scheme.fixed_instructions[form.form == "shifted"]
+    kernel_h = layer.weights.shape[1]
+    pack_row = layer.depth // 4 * scheme.pack_instructions + 20
+    group = layer.channels // CHANNELS * four + kernel_h * pack_row + 40
+    return layer.output.elements // layer.channels // scheme.pixels * group
