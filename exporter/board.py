@@ -96,7 +96,9 @@ class Board(_Data):
     registers: dict[str, Address] = pydantic.Field(
         default_factory=dict, description="base addresses of other peripherals the platform uses"
     )
-    compilers: dict[Literal["gcc", "clang"], Compiler] = pydantic.Field(min_length=1)
+    compilers: dict[Literal["gcc", "clang"], Compiler] = pydantic.Field(
+        min_length=1, description="the first is the default: the one whose code was measured faster"
+    )
     emulator: Emulator | None = None
 
     @pydantic.model_validator(mode="after")
@@ -109,6 +111,10 @@ class Board(_Data):
         if self.flasher == "emulator" and self.emulator is None:
             raise ValueError("flasher 'emulator' needs an entry 'emulator'")
         return self
+
+    @property
+    def default_toolchain(self) -> Literal["gcc", "clang"]:
+        return next(iter(self.compilers))
 
     def region(self, kind: Literal["flash", "ram"]) -> MemoryRegion:
         """The region of this kind that the linker fills: the first."""

@@ -154,8 +154,9 @@ def render(
     """
     settings, target = Settings(**chosen), load_board(board)
     compilation = firmwares.compile_for(model, target, settings)
+    toolchain = settings.toolchain or target.default_toolchain
     project = render_project(
-        compilation.program, target, app=app, toolchain=settings.toolchain, prefix=prefix
+        compilation.program, target, app=app, toolchain=toolchain, prefix=prefix
     )
     write_project(project, folder, force=force)
     reports.show_project(output, project, folder)

@@ -14,6 +14,7 @@ import click
 from exporter.build.firmware import Settings
 from exporter.console import Output
 from exporter.errors import BadInput
+from exporter.ops.base import FLASH_PRICES
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -64,8 +65,14 @@ def settings_options(command: Command) -> Command:
             help="Leave out this rewrite of the graph, to measure what it brings. Repeatable.",
         ),
         click.option(
-            "--toolchain", type=click.Choice(["gcc", "clang"]), default=defaults.toolchain,
-            show_default=True, help="Compiler to build with.",
+            "--flash-price", type=click.IntRange(min=0), metavar="N",
+            help="Instructions that a byte of packed weights must save in an inference to be worth "
+            f"it: {FLASH_PRICES['speed']} for speed, {FLASH_PRICES['size']} for size; "
+            "0 gives the fastest kernels at any size.",
+        ),
+        click.option(
+            "--toolchain", type=click.Choice(["gcc", "clang"]),
+            help="Compiler to build with; by default the one whose code is faster on the board.",
         ),
         click.option(
             "--optimize", type=click.Choice(["speed", "size"]), default=defaults.optimize,

@@ -221,7 +221,7 @@ def show_benchmark(
     ]
     settings = firmware.settings
     title = f"{firmware.program.name} on {firmware.board.name}"
-    title += f", {settings.toolchain}, {settings.optimize}"
+    title += f", {firmware.toolchain}, {settings.optimize}"
     output.table(title, [*columns, "modelled cycles"] if modelled else columns, rows)
     for line in (*_cost_lines(firmware, result), *_cycle_lines(result), *_others(firmware, result)):
         output.text(line)

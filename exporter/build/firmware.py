@@ -39,7 +39,10 @@ class Settings:
 
     dialect: Dialect = "tflite"
     optimize: str = "speed"
-    toolchain: str = "gcc"
+    toolchain: str | None = None
+    """None: the board's default."""
+    flash_price: int | None = None
+    """Instructions that a byte of constants must save in an inference; None: by `optimize`."""
     without_passes: tuple[str, ...] = ()
     """Names of rewrites to leave out, to measure what they bring."""
 
@@ -60,6 +63,10 @@ class ModelFirmware:
         return self.compilation.program
 
     @property
+    def toolchain(self) -> str:
+        return self.settings.toolchain or self.board.default_toolchain
+
+    @property
     def build_id(self) -> str:
         return str(self.firmware.manifest["build_id"])
 
@@ -71,6 +78,7 @@ def target_for(board: Board, settings: Settings) -> Target:
         registers=KERNEL_REGISTERS.get(board.platform, 13),
         optimize="size" if settings.optimize == "size" else "speed",
         dialect=settings.dialect,
+        flash_price=settings.flash_price,
     )
 
 
@@ -119,7 +127,8 @@ def firmware_for(
         BadInput, CheckFailed, MissingTool: from the stages on the way.
     """
     compilation = compile_for(model, board, settings)
-    project = render_project(compilation.program, board, app=app, toolchain=settings.toolchain)
+    toolchain = settings.toolchain or board.default_toolchain
+    project = render_project(compilation.program, board, app=app, toolchain=toolchain)
     firmware = _built(project, cache or cache_folder())
     if firmware.footprint is None:
         raise InternalError("the build left no footprint", value=firmware.project)

@@ -161,7 +161,7 @@ def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
         "model": program.name,
         "model_sha256": program.model_sha256,
         "board": firmware.board.name,
-        "toolchain": firmware.settings.toolchain,
+        "toolchain": firmware.toolchain,
         "optimize": firmware.settings.optimize,
         "dialect": firmware.settings.dialect,
         "instructions": result.instructions,

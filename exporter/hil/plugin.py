@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group.addoption("--nano-port", metavar="PORT", help="port of a board that carries the firmware")
     group.addoption("--nano-model", metavar="FILE", help="flatbuffer to build the firmware from")
     group.addoption(
-        "--nano-toolchain", choices=("gcc", "clang"), default=Settings().toolchain, help="compiler"
+        "--nano-toolchain", choices=("gcc", "clang"), help="compiler; by default the board's"
     )
     group.addoption(
         "--nano-dialect", choices=("tflite", "litert"), default=Settings().dialect, help="dialect"

@@ -57,7 +57,7 @@ def stage_seconds(model: Path, board_name: str) -> dict[str, float]:
     with timed("compile"):
         program = compile_for(model, board, settings).program
     with timed("render"):
-        render_project(program, board, app="hil", toolchain=settings.toolchain)
+        render_project(program, board, app="hil", toolchain=board.default_toolchain)
     with tempfile.TemporaryDirectory() as cache, timed("compile, render and build"):
         firmware = firmware_for(model, board, settings, cache=Path(cache))
     with tempfile.TemporaryDirectory() as cache:

@@ -216,7 +216,7 @@ def doctored(
         program or firmware.program,
         firmware.board,
         app="hil",
-        toolchain=firmware.settings.toolchain,
+        toolchain=firmware.toolchain,
     )
     files = dict(project.files)
     for path, (old, new) in (patch or {}).items():
