@@ -113,13 +113,24 @@ def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> 
             short_name(f.name),
             str(list(f.output_shape)),
             f.kernel,
+            f.choice or "-",
             f.macs,
             f.weights_bytes,
             f.arena_bytes,
         )
         for f in figures
     ]
-    columns = ("layer", "operator", "name", "output", "kernel", "MACs", "weights B", "live B")
+    columns = (
+        "layer",
+        "operator",
+        "name",
+        "output",
+        "kernel",
+        "forms",
+        "MACs",
+        "weights B",
+        "live B",
+    )
     output.table(f"{program.name} on {board.name}", columns, rows)
     peak = program.peak_step if program.steps else None
     where = f", peak in layer {peak.op_index} {peak.kind}" if peak else ""

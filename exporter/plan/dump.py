@@ -10,13 +10,16 @@ from exporter.plan.program import Program, Step, View
 
 @dataclass(frozen=True)
 class LayerFigures:
-    """What one layer takes. `arena_bytes`: live while it runs; `weights_bytes`: its constants."""
+    """What one layer takes. `arena_bytes`: live while it runs; `weights_bytes`: its constants;
+    `choice`: the forms its kernel uses, and what ruled out cheaper ones.
+    """
 
     index: int
     op: str
     name: str
     output_shape: tuple[int, ...]
     kernel: str
+    choice: str
     macs: int
     weights_bytes: int
     arena_bytes: int
@@ -32,6 +35,7 @@ def layer_figures(program: Program) -> tuple[LayerFigures, ...]:
             name=step.name,
             output_shape=step.operands[-1][1].shape,
             kernel=step.candidate.kernel,
+            choice=step.candidate.choice,
             macs=step.macs,
             weights_bytes=sum(sizes[name] for name in step.constants),
             arena_bytes=program.live_bytes(step),
@@ -61,6 +65,8 @@ def _lines(program: Program) -> Iterator[str]:
 def _step_lines(step: Step) -> Iterator[str]:
     inputs = ", ".join(_view(view) for view in step.inputs)
     yield f"  step {step.index} (layer {step.op_index} {step.kind}):"
+    if step.candidate.choice:
+        yield f"    {step.candidate.kernel}: {step.candidate.choice}"
     yield f"    {_view(step.output)} = {step.function}({inputs})"
     if step.candidate.window is not None:
         yield f"    {step.candidate.window}"
