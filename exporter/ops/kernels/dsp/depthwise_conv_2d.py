@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
-from exporter.ops.kernels.dsp.depthwise_requantization import Scaled, scaled
+from exporter.ops.kernels.dsp.depthwise_requantization import Form, plain, scaled
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
@@ -22,8 +22,14 @@ PAIRS_BYTES = 1024
 """Scratch for pairs beyond which the columns are done in strips."""
 WHOLE_COLUMNS = 6
 """Rows of at most this many outputs are unrolled whole."""
-LARGEST_OFFSET = 4095
-"""What a load or store can add to its base register."""
+LARGEST_OFFSET, LARGEST_DOUBLE_OFFSET = 4095, 1020
+"""What a load or store of a word, or of two, can add to its base register."""
+MOST_PAIRS = 4
+"""Pairs of rows whose pointers registers can hold."""
+TILE_REGISTERS = 8
+"""For a column's pairs and weights, beside four sums."""
+MOST_WORDS = 40
+"""Words of weights of a channel up to which the code for them is unrolled."""
 
 
 @dataclass(frozen=True)
@@ -40,19 +46,21 @@ class Blocking:
 
 def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     """For one input channel per output channel and no dilation."""
-    plain = layer.vertical.dilation == layer.horizontal.dilation == 1
-    if layer.channels != layer.depth or not plain or layer.target.optimize == "size":
+    dense = layer.vertical.dilation == layer.horizontal.dilation == 1
+    if layer.channels != layer.depth or not dense or layer.target.optimize == "size":
         return ()
-    offers = (_three_by_three(layer),)
+    form = scaled(layer) or plain(layer)
+    if form is None:
+        return ()
+    offers = (_three_by_three(layer, form), _tile(layer, form))
     return tuple(offer for offer in offers if offer is not None)
 
 
-def _three_by_three(layer: SpatialLayer) -> Candidate | None:
+def _three_by_three(layer: SpatialLayer, form: Form) -> Candidate | None:
     """All nine weights of a channel in registers, each column of pairs read once."""
-    form = scaled(layer)
     horizontal, channels = layer.horizontal, layer.channels
     fits = layer.weights.shape[:2] == (3, 3) and horizontal.stride <= 2
-    if form is None or not fits or channels > LARGEST_OFFSET // 4:
+    if not form.shift or not fits or channels > LARGEST_OFFSET // 4:
         return None
     blocking = _blocking(layer, rows=2, words=2)
     whole = blocking.strip == horizontal.output <= WHOLE_COLUMNS
@@ -87,8 +95,85 @@ def _three_by_three(layer: SpatialLayer) -> Candidate | None:
         _records_3x3(form),
         "8 words per channel, as depthwise_3x3 reads them",
         round(blocking.rows * per_row) + 16,
-        f"pairs of rows, {form.text}",
+        f"nine weights in registers, {form.text}",
     )
+
+
+def _tile(layer: SpatialLayer, form: Form) -> Candidate | None:
+    """Any kernel: two rows by two columns at a time, or one by four where rows share no pairs."""
+    vertical, horizontal, channels = layer.vertical, layer.horizontal, layer.channels
+    kernel_h, kernel_w, _ = layer.weights.shape
+    shared = vertical.stride == 1 and vertical.output > 1
+    words = kernel_h // 2 + ((kernel_h - 1) // 2 + 1 if shared else kernel_h % 2)
+    read = kernel_h // 2 + 1 if shared else -(-kernel_h // 2)
+    blocking = _blocking(layer, 2 if shared or vertical.stride % 2 == 0 else 1, read)
+    plane = ((blocking.strip - 1) * horizontal.stride + kernel_w) * blocking.pairs
+    reach = 12 * horizontal.stride * blocking.pairs
+    fits = (
+        read + words <= TILE_REGISTERS
+        and blocking.pairs <= MOST_PAIRS
+        and kernel_w * words <= MOST_WORDS
+        and horizontal.output % blocking.strip == 0
+        and 16 * plane <= LARGEST_OFFSET
+        and 3 * channels <= LARGEST_OFFSET
+        and reach <= LARGEST_DOUBLE_OFFSET
+    )
+    if not fits:
+        return None
+    params: dict[str, Param] = {
+        "kernel_h": kernel_h,
+        "kernel_w": kernel_w,
+        "stride_w": horizontal.stride,
+        "pairs": blocking.pairs,
+        "plane": plane,
+        "step": channels,
+        "columns": blocking.strip,
+        "shared": shared,
+        "starts": tuple(0 if shared else pair for pair, _ in blocking.starts),
+        "shift": form.shift,
+    }
+    name = "depthwise_{}x{}_{}_by_{}_{}_{}_{}".format(
+        kernel_h,
+        kernel_w,
+        "".join(str(2 * pair + half) for pair, half in blocking.starts),
+        horizontal.stride,
+        blocking.strip,
+        channels,
+        f"shift_{form.shift}" if form.shift else "plain",
+    )
+    compute = MicroKernel("dsp/micro/depthwise_tile", name, tuple(params.items()))
+    multiplies = kernel_h // 2 + kernel_h % 2 + (kernel_h % 2 == 0 if shared else 0)
+    per_column = 4 * (multiplies + (1 if shared else 2) * (0.5 if shared else 1)) + 1
+    per_tile = kernel_w * per_column + (12 if form.shift else 20) + 12
+    tiles = blocking.rows * blocking.strip / 4
+    return _candidate(
+        layer,
+        blocking,
+        compute,
+        _tile_records(form, shared),
+        "per channel: bias, weights, multiplier, addend; as the tile reads them",
+        round(tiles * per_tile) + 40,
+        form.text,
+        planar=True,
+    )
+
+
+def _tile_records(form: Form, shared: bool) -> npt.NDArray[np.int32]:
+    """Records [O][..], flat; the micro-kernel's comment gives the order of the weights."""
+    kernel_h, kernel_w, _ = form.weights.shape
+    words = [form.bias]
+    for kx in range(kernel_w):
+        column = form.weights[:, kx]
+        words += [pack(column[k], column[k + 1]) for k in range(0, kernel_h - 1, 2)]
+        if shared:
+            words += [pack(column[k], column[k + 1]) for k in range(1, kernel_h - 1, 2)]
+        if shared or kernel_h % 2:
+            words.append(pack(column[-1], column[0]))
+    words += [form.multiplier, form.addend]
+    if not form.shift:
+        words.append(form.shifts)
+    records: npt.NDArray[np.int32] = np.stack(words, axis=1).ravel().astype(np.int32)
+    return records
 
 
 def _unroll(columns: int) -> int:
@@ -128,6 +213,7 @@ def _candidate(
     layout: str,
     channel_instructions: int,
     choice: str,
+    planar: bool = False,
 ) -> Candidate:
     vertical, horizontal, channels = layer.vertical, layer.horizontal, layer.channels
     kernel_h, kernel_w, _ = layer.weights.shape
@@ -150,14 +236,13 @@ def _candidate(
         "fill": fill,
         "fill_pair": int(np.int32(fill << 16 | fill & 0xFFFF)),
         "outside_bytes": outside,
+        "padded": horizontal.is_padded,
+        "planar": planar,
         "low": layer.requantization.low,
         "high": layer.requantization.high,
     }
     words = channels % 4 == 0
-    prepare = "depthwise_pairs" if words else "depthwise_pairs_1"
-    micro = MicroKernel(
-        f"dsp/micro/{prepare}", f"{prepare}_of_{blocking.pairs}", (("pairs", blocking.pairs),)
-    )
+    micro = _prepare(words, blocking.pairs, taken if planar else 0)
     calls = -(-vertical.output // blocking.rows) * -(-horizontal.output // blocking.strip)
     pixel = (6 if words else 4) * blocking.pairs + 7
     prepared = taken * pixel * (1 / 4 if words else 1)
@@ -180,7 +265,17 @@ def _candidate(
     )
 
 
-def _records_3x3(form: Scaled) -> npt.NDArray[np.int32]:
+def _prepare(words: bool, pairs: int, columns: int) -> MicroKernel:
+    """Makes the pairs: by words of four channels or one by one; in planes of `columns`, or as 0."""
+    plane, column = (columns * pairs, pairs) if columns else (pairs, 4 * pairs)
+    stem = "depthwise_pairs" if words else "depthwise_pairs_1"
+    name = f"{stem}_of_{pairs}" + (f"_in_{columns}" if columns and words else "")
+    name += "_planar" if columns and not words else ""
+    params = (("pairs", pairs), ("plane", plane if words else 0), ("column", column))
+    return MicroKernel(f"dsp/micro/{stem}", name, params)
+
+
+def _records_3x3(form: Form) -> npt.NDArray[np.int32]:
     """Records [O][8], flat; the micro-kernel's comment gives the order of the weights."""
     (w00, w01, w02), (w10, w11, w12), (w20, w21, w22) = form.weights
     words = [

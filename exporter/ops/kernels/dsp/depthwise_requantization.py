@@ -26,28 +26,28 @@ INT16_MIN, INT16_MAX = -(2**15), 2**15 - 1
 
 SHIFTS = (10, 11, 9, 12, 8, 13, 7, 14, 6, 15, 5, 16, 4, 17, 3, 18, 2, 1)
 """Shifts in the order of preference: layers that agree share their micro-kernels."""
+MOST_RIGHT = 22
+"""The zero point shifted left by more may not fit beside the product."""
 
 
 @dataclass(frozen=True, eq=False)
-class Scaled:
-    """Weights [KH,KW,O] and bias [O] times 2^(1+d), and what follows the sum; all int64.
+class Form:
+    """Scaled weights [KH,KW,O] and bias [O], and what follows the sum, per channel; all int64.
 
-    `shift` is S, common to all channels.
+    `shift` is S where it is common to all channels, else 0; `shifts`: of each channel.
     """
 
     weights: Int64Array
     bias: Int64Array
     multiplier: Int64Array
     addend: Int64Array
+    shifts: Int64Array
     shift: int
-
-    @property
-    def text(self) -> str:
-        return f"requantised in two instructions, shift {self.shift}"
+    text: str
 
 
-def scaled(layer: SpatialLayer) -> Scaled | None:
-    """The form with one addend, where some shift suits every channel."""
+def scaled(layer: SpatialLayer) -> Form | None:
+    """Two instructions: where some shift suits every channel and signs do not matter."""
     facts = _facts(layer)
     if not (facts.sign_is_free | facts.is_constant).all():
         return None
@@ -55,16 +55,48 @@ def scaled(layer: SpatialLayer) -> Scaled | None:
     if shift is None:
         return None
     d = shift - facts.right
-    live = np.where(facts.is_constant, 0, 1)
-    scale = live << np.where(facts.is_constant, 0, 1 + d + facts.left)
     rounding = np.where(facts.right > 0, 1 << (shift - 1), 0) + (1 << np.maximum(d - 1, 0))
-    zero_point = layer.requantization.zero_point << shift
-    return Scaled(
+    text = f"two-instruction requantisation, shift {shift}"
+    return _form(layer, facts, 1 + d + facts.left, np.full_like(d, shift), rounding, shift, text)
+
+
+def plain(layer: SpatialLayer) -> Form | None:
+    """Four instructions, a shift for each channel: d = 0, the high word rounded by SMMLAR."""
+    facts = _facts(layer)
+    fits = (facts.right >= 1) & (facts.right <= MOST_RIGHT) & (facts.left == 0) & (facts.most >= 1)
+    if not (fits | facts.is_constant).all():
+        return None
+    shifts = np.where(facts.is_constant, 1, facts.right)
+    rounding: Int64Array = 1 << (shifts - 1)
+    signs = (facts.sign_is_free | facts.is_constant).all()
+    why = "no shift suits all channels" if signs else "negative sums round away from zero"
+    text = f"four-instruction requantisation: {why}"
+    return _form(layer, facts, np.ones_like(shifts), shifts, rounding, 0, text)
+
+
+def _form(
+    layer: SpatialLayer,
+    facts: _Facts,
+    bits: Int64Array,
+    shifts: Int64Array,
+    rounding: Int64Array,
+    shift: int,
+    text: str,
+) -> Form:
+    """Constant channels get no weights: what follows the sum is their output."""
+    live = np.where(facts.is_constant, 0, 1)
+    scale = live << np.where(facts.is_constant, 0, bits)
+    zero_point = layer.requantization.zero_point
+    return Form(
         weights=layer.weights.astype(np.int64) * scale,
         bias=layer.sums.bias * scale,
         multiplier=facts.mantissa * live,
-        addend=np.where(facts.is_constant, facts.constant << shift, rounding + zero_point),
+        addend=np.where(
+            facts.is_constant, facts.constant << shifts, rounding + (zero_point << shifts)
+        ),
+        shifts=shifts,
         shift=shift,
+        text=text,
     )
 
 
