@@ -7,7 +7,7 @@ kernel column and, shifted by half a word, the odd output row too.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,20 @@ class Blocking:
     """Per output row: the pair of its first input row, and 1 where that is the pair's second."""
     strip: int
 
+    @property
+    def text(self) -> str:
+        """The first input rows of the output rows, as part of a name."""
+        return "".join(str(2 * pair + half) for pair, half in self.starts)
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Instructions of a micro-kernel: per call, per channel, and per output row of a channel."""
+
+    call: float
+    channel: float
+    row: float
+
 
 def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     """For one input channel per output channel and no dilation."""
@@ -52,58 +66,68 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     form = scaled(layer) or plain(layer)
     if form is None:
         return ()
-    offers = (_three_by_three(layer, form), _tile(layer, form))
+    if layer.horizontal.input == layer.weights.shape[1] == 1:
+        layer = _transposed(layer)
+        form = form.transposed()
+    offers = [_three_by_three(layer, form, rows) for rows in (2, 3, 4)]
+    offers += [_tile(layer, form, shared) for shared in (False, True)]
     return tuple(offer for offer in offers if offer is not None)
 
 
-def _three_by_three(layer: SpatialLayer, form: Form) -> Candidate | None:
+def _transposed(layer: SpatialLayer) -> SpatialLayer:
+    """An image of one column as one of a single row: the same bytes."""
+    return replace(
+        layer,
+        vertical=layer.horizontal,
+        horizontal=layer.vertical,
+        weights=layer.weights.swapaxes(0, 1),
+    )
+
+
+def _three_by_three(layer: SpatialLayer, form: Form, rows: int) -> Candidate | None:
     """All nine weights of a channel in registers, each column of pairs read once."""
     horizontal, channels = layer.horizontal, layer.channels
-    fits = layer.weights.shape[:2] == (3, 3) and horizontal.stride <= 2
-    if not form.shift or not fits or channels > LARGEST_OFFSET // 4:
+    stride = horizontal.stride
+    fits = layer.weights.shape[:2] == (3, 3) and stride <= 2 and channels <= LARGEST_OFFSET // 4
+    if not form.shift or not fits or rows > max(2, layer.vertical.output):
         return None
-    blocking = _blocking(layer, rows=2, words=2)
+    blocking = _blocking(layer, rows, words=2)
+    if blocking.pairs > MOST_PAIRS:
+        return None
     whole = blocking.strip == horizontal.output <= WHOLE_COLUMNS
     unroll = _unroll(blocking.strip)
+    tail = blocking.strip % unroll > 0 or horizontal.output % blocking.strip > 0
     params: dict[str, Param] = {
         "pairs": blocking.pairs,
         "rows": blocking.starts,
-        "stride_w": horizontal.stride,
+        "stride_w": stride,
         "step": channels,
         "columns": horizontal.output if whole else 0,
         "unroll": 0 if whole else unroll,
-        "tail": not whole and (blocking.strip % unroll or horizontal.output % blocking.strip) > 0,
+        "tail": not whole and tail,
         "shift": form.shift,
     }
-    name = "depthwise_3x3_" + "_".join(
-        [
-            "".join(f"{2 * pair + half}" for pair, half in blocking.starts),
-            f"by_{horizontal.stride}",
-            f"{horizontal.output if whole else f'n{unroll}'}{'t' if params['tail'] else ''}",
-            f"{channels}",
-            f"shift_{form.shift}",
-        ]
-    )
-    compute = MicroKernel("dsp/micro/depthwise_3x3", name, tuple(params.items()))
-    per_output = 11 if horizontal.stride == 1 else 12
-    loop = 0 if whole else 4 / unroll
-    per_row = blocking.strip * (per_output + loop) + 16
+    columns = str(horizontal.output) if whole else f"n{unroll}" + ("t" if tail else "")
+    name = f"depthwise_3x3_{blocking.text}_by_{stride}_{columns}_{channels}_shift_{form.shift}"
+    per_output = (10 if stride == 1 else 11) + (0 if whole else 4 / unroll)
+    first = (7 if whole else 13) if stride == 1 else (6 if whole else 8)
     return _candidate(
         layer,
         blocking,
-        compute,
+        MicroKernel("dsp/micro/depthwise_3x3", name, tuple(params.items())),
         _records_3x3(form),
         "8 words per channel, as depthwise_3x3 reads them",
-        round(blocking.rows * per_row) + 16,
+        Cost(call=22 + 4 * rows, channel=12, row=blocking.strip * per_output + first),
         f"nine weights in registers, {form.text}",
     )
 
 
-def _tile(layer: SpatialLayer, form: Form) -> Candidate | None:
+def _tile(layer: SpatialLayer, form: Form, shared: bool) -> Candidate | None:
     """Any kernel: two rows by two columns at a time, or one by four where rows share no pairs."""
     vertical, horizontal, channels = layer.vertical, layer.horizontal, layer.channels
     kernel_h, kernel_w, _ = layer.weights.shape
-    shared = vertical.stride == 1 and vertical.output > 1
+    if shared and (vertical.stride > 1 or vertical.output == 1):
+        return None
     words = kernel_h // 2 + ((kernel_h - 1) // 2 + 1 if shared else kernel_h % 2)
     read = kernel_h // 2 + 1 if shared else -(-kernel_h // 2)
     blocking = _blocking(layer, 2 if shared or vertical.stride % 2 == 0 else 1, read)
@@ -132,30 +156,29 @@ def _tile(layer: SpatialLayer, form: Form) -> Candidate | None:
         "starts": tuple(0 if shared else pair for pair, _ in blocking.starts),
         "shift": form.shift,
     }
-    name = "depthwise_{}x{}_{}_by_{}_{}_{}_{}".format(
-        kernel_h,
-        kernel_w,
-        "".join(str(2 * pair + half) for pair, half in blocking.starts),
-        horizontal.stride,
-        blocking.strip,
-        channels,
-        f"shift_{form.shift}" if form.shift else "plain",
-    )
-    compute = MicroKernel("dsp/micro/depthwise_tile", name, tuple(params.items()))
-    multiplies = kernel_h // 2 + kernel_h % 2 + (kernel_h % 2 == 0 if shared else 0)
-    per_column = 4 * (multiplies + (1 if shared else 2) * (0.5 if shared else 1)) + 1
-    per_tile = kernel_w * per_column + (12 if form.shift else 20) + 12
-    tiles = blocking.rows * blocking.strip / 4
+    name = f"depthwise_{kernel_h}x{kernel_w}_{blocking.text}_by_{horizontal.stride}"
+    name += f"_{blocking.strip}_{channels}_" + (f"shift_{form.shift}" if form.shift else "plain")
+    name += "" if shared else "_apart"
     return _candidate(
         layer,
         blocking,
-        compute,
+        MicroKernel("dsp/micro/depthwise_tile", name, tuple(params.items())),
         _tile_records(form, shared),
         "per channel: bias, weights, multiplier, addend; as the tile reads them",
-        round(tiles * per_tile) + 40,
+        _tile_cost(layer, form, blocking, shared),
         form.text,
         planar=True,
     )
+
+
+def _tile_cost(layer: SpatialLayer, form: Form, blocking: Blocking, shared: bool) -> Cost:
+    kernel_h, kernel_w, _ = layer.weights.shape
+    multiplies = kernel_h // 2 + kernel_h % 2 + (kernel_h // 2 + 1 if shared else 0)
+    load = 2 if kernel_h > (6 if shared and layer.horizontal.stride == 1 else 4) else 1
+    tile = kernel_w * (1 + (2 if shared else 4) * (load + multiplies))
+    tile += 4 * (3 if form.shift else 5) + 11
+    rows = 2 if shared else 1
+    return Cost(call=30, channel=16, row=(tile * blocking.strip / (2 if shared else 4) + 4) / rows)
 
 
 def _tile_records(form: Form, shared: bool) -> npt.NDArray[np.int32]:
@@ -211,7 +234,7 @@ def _candidate(
     compute: MicroKernel,
     records: npt.NDArray[np.int32],
     layout: str,
-    channel_instructions: int,
+    cost: Cost,
     choice: str,
     planar: bool = False,
 ) -> Candidate:
@@ -243,11 +266,7 @@ def _candidate(
     }
     words = channels % 4 == 0
     micro = _prepare(words, blocking.pairs, taken if planar else 0)
-    calls = -(-vertical.output // blocking.rows) * -(-horizontal.output // blocking.strip)
-    pixel = (6 if words else 4) * blocking.pairs + 7
-    prepared = taken * pixel * (1 / 4 if words else 1)
     clamp = 0 if (params["low"], params["high"]) == (-128, 127) else 6 * layer.output.elements
-    each = channels * (prepared + channel_instructions + 15) + 100
     return Candidate(
         kernel="dsp/depthwise_conv_2d",
         name=f"depthwise_conv_2d_{kernel_h}x{kernel_w}_{channels}",
@@ -260,9 +279,26 @@ def _candidate(
         micro_kernels=(micro, compute),
         images=layer.images,
         scratch_bytes=taken * 16 * blocking.pairs + -(-outside // 4) * 4,
-        instructions=layer.images * round(calls * each) + clamp,
+        instructions=_instructions(layer, blocking, cost) + clamp,
         choice=choice,
     )
+
+
+def _instructions(layer: SpatialLayer, blocking: Blocking, cost: Cost) -> int:
+    """Of one inference, without clamping."""
+    vertical, horizontal, channels = layer.vertical, layer.horizontal, layer.channels
+    strips = -(-horizontal.output // blocking.strip)
+    calls = -(-vertical.output // blocking.rows) * strips
+    columns = min((horizontal.output - 1) * horizontal.stride + horizontal.size, horizontal.input)
+    columns += (strips - 1) * (horizontal.size - horizontal.stride)
+    if channels % 4 == 0:
+        column = 23 if blocking.pairs == 2 else 12 * blocking.pairs + 5
+        prepare = channels / 4 * (columns / strips * column + 18)
+    else:
+        prepare = channels * (columns / strips * (4 * blocking.pairs + 4) + 28)
+    call = 140 + prepare + -(-channels // 4) * (cost.call + 12) + channels * cost.channel
+    rows = vertical.output * strips * channels * cost.row
+    return round(layer.images * (calls * call + rows))
 
 
 def _prepare(words: bool, pairs: int, columns: int) -> MicroKernel:

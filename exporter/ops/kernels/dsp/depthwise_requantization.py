@@ -12,7 +12,7 @@ difference where the fused activation gives every negative sum the same output.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -44,6 +44,10 @@ class Form:
     shifts: Int64Array
     shift: int
     text: str
+
+    def transposed(self) -> Form:
+        """The same with rows and columns of the weights exchanged."""
+        return replace(self, weights=self.weights.swapaxes(0, 1))
 
 
 def scaled(layer: SpatialLayer) -> Form | None:
