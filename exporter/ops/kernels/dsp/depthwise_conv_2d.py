@@ -96,7 +96,8 @@ def _three_by_three(layer: SpatialLayer, form: Form, rows: int) -> Candidate | N
         return None
     whole = blocking.strip == horizontal.output <= WHOLE_COLUMNS
     unroll = _unroll(blocking.strip)
-    tail = blocking.strip % unroll > 0 or horizontal.output % blocking.strip > 0
+    uneven = horizontal.output % blocking.strip > 0
+    tail = uneven or blocking.strip % unroll > 0
     params: dict[str, Param] = {
         "pairs": blocking.pairs,
         "rows": blocking.starts,
@@ -105,9 +106,10 @@ def _three_by_three(layer: SpatialLayer, form: Form, rows: int) -> Candidate | N
         "columns": horizontal.output if whole else 0,
         "unroll": 0 if whole else unroll,
         "tail": not whole and tail,
+        "uneven": uneven,
         "shift": form.shift,
     }
-    columns = str(horizontal.output) if whole else f"n{unroll}" + ("t" if tail else "")
+    columns = str(horizontal.output) if whole else f"n{unroll}{'s' * uneven}{'t' * tail}"
     name = f"depthwise_3x3_{blocking.text}_by_{stride}_{columns}_{channels}_shift_{form.shift}"
     per_output = (10 if stride == 1 else 11) + (0 if whole else 4 / unroll)
     first = (7 if whole else 13) if stride == 1 else (6 if whole else 8)
