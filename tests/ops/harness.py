@@ -304,8 +304,8 @@ def _source(cases: Sequence[Case]) -> str:
     for number, case in enumerate(cases):
         prefix = f"m{number}"
         files = render_model(case.program, prefix=prefix)
-        parts_of = (*case.program.micro_kernels, *case.program.functions)
-        names = [part.name for part in parts_of]
+        names = [micro.name for micro in case.program.micro_kernels]
+        names += [function.name for function in case.program.functions]
         if number == 0:
             parts.append(files["model/nano_arithmetic.h"])
         parts += [f"#define {name} {prefix}_{name}\n" for name in names]

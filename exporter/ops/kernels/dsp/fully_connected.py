@@ -27,7 +27,7 @@ LARGEST_SHIFT = 22
 
 
 def candidates(layer: DenseLayer) -> tuple[Candidate, ...]:
-    """Four channels to two words of int16 lanes where the weights allow it, and plain int8 words."""
+    """Four channels to two words of int16 lanes where the weights allow it; plain int8 words."""
     obstacle = _lanes_obstacle(layer)
     plain = _candidate(layer, 0, f"int8 words, {obstacle}" if obstacle else "int8 words")
     whole = layer.weights.shape[0] // LANES_BLOCK
@@ -133,7 +133,7 @@ def _requantization_constants(
     form = [2 * requantization.zero_point + 1, requantization.low, requantization.high]
     layout = "2 * output zero point + 1, lowest and highest output"
     doubled = Constant("bias", (2 * bias).astype(np.int32), "input zero point folded in, doubled")
-    less_one = shift.values - np.int8(1)
+    less_one = (shift.values.astype(np.int32) - 1).astype(np.int8)
     if per_channel:
         return (
             doubled,
