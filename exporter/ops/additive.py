@@ -18,7 +18,14 @@ from exporter.graph.ir import Graph, Op
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
 from exporter.ops.base import Lowering
 from exporter.ops.candidate import Param
-from exporter.ops.elementwise import SIDES, ElementwiseOperator, Int64Array
+from exporter.ops.elementwise import (
+    SIDES,
+    ElementKernel,
+    ElementwiseOperator,
+    Int64Array,
+    output_range,
+)
+from exporter.ops.folded import Linear, linear_form
 
 LEFT_SHIFT = 20
 HALF = Multiplier(2**30, 0)
@@ -45,7 +52,20 @@ class AdditiveOperator(ElementwiseOperator):
         total = requantize(terms[0] + self.sign * terms[1], output_multiplier(graph, op))
         return total + graph[op.outputs[0]].zero_point
 
-    def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
+    def kernel(self, context: Lowering) -> ElementKernel:
+        form = self._linear_form(context.graph, context.op)
+        if form is None:
+            return ElementKernel("generic/add", self._literals(context), 26, "as the reference")
+        literals: dict[str, Param] = {"operation": context.op.kind, **form._asdict()}
+        return ElementKernel("generic/add_linear", literals, 8, "one shift, all pairs checked")
+
+    def _linear_form(self, graph: Graph, op: Op) -> Linear | None:
+        left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))
+        slopes = left.scale / output.scale, self.sign * right.scale / output.scale
+        constant = output.zero_point - slopes[0] * left.zero_point - slopes[1] * right.zero_point
+        return linear_form(self.all_outputs(graph, op), slopes, constant, output_range(graph, op))
+
+    def _literals(self, context: Lowering) -> dict[str, Param]:
         graph, op = context.graph, context.op
         output = output_multiplier(graph, op)
         literals: dict[str, Param] = {
@@ -54,6 +74,8 @@ class AdditiveOperator(ElementwiseOperator):
             "requantize": "right" if output.shift < 0 else "any",
             "multiplier": output.mantissa,
             "shift": -output.shift,
+            "unroll": 1,
+            "zero_point": context.output.zero_point,
         }
         for position, multiplier in enumerate(operand_multipliers(graph, op)):
             side = SIDES[position]
@@ -62,7 +84,7 @@ class AdditiveOperator(ElementwiseOperator):
             literals[f"{side}_is_exact"] = multiplier == HALF
             literals[f"{side}_multiplier"] = multiplier.mantissa
             literals[f"{side}_shift"] = max(-multiplier.shift, 1)
-        return "generic/add", literals, 26
+        return literals
 
 
 def operand_multipliers(graph: Graph, op: Op) -> tuple[Multiplier, Multiplier]:

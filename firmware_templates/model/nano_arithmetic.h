@@ -20,6 +20,12 @@ static inline int32_t nano_rounding_shift_right(int32_t value, int32_t shift)
     return (value + (1 << (shift - 1)) + (value >> 31)) >> shift;
 }
 
+/* The upper 32 bits of a product. */
+static inline int32_t nano_high_word(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b) >> 32);
+}
+
 /* round(value * multiplier / 2^31), halves up. Range: |value| < 2^30.
  * The high word of twice the product, plus the carry that rounding its low word gives. */
 static inline int32_t nano_high_product(int32_t value, int32_t multiplier)

@@ -124,7 +124,7 @@ def test_sums_at_the_proven_limit() -> None:
     depth = 470
     weights, signs = largest_weights(depth, LIMIT)
     assert kernels_of(dense(weights))[0] == "dense_8"
-    assert 0.9 * LIMIT < 133 * np.abs(weights).sum(axis=1).max()
+    assert 133 * np.abs(weights).sum(axis=1).max() > 0.9 * LIMIT
     inputs = [
         [np.where(s * row > 0, 127, -128)[None].astype(np.int8)] for row in signs for s in (1, -1)
     ]
@@ -141,8 +141,14 @@ def test_sums_beyond_the_limit_take_plain_words() -> None:
 
 @pytest.mark.parametrize(
     ("row", "following", "name"),
-    [(0, 0, "dense_8"), (0, -1, "dense_words_4"), (1, -1, "dense_words_4"), (2, -1, "dense_8"), (3, 5, "dense_8")],
-)  # fmt: skip
+    [
+        (0, 0, "dense_8"),
+        (0, -1, "dense_words_4"),
+        (1, -1, "dense_words_4"),
+        (2, -1, "dense_8"),
+        (3, 5, "dense_8"),
+    ],
+)
 def test_a_weight_of_minus_128(row: int, following: int, name: str) -> None:
     """It fits the lanes where the channel in the low byte adds nothing negative to it."""
     weights = np.random.default_rng(3).integers(-127, 128, (8, 12))
