@@ -43,12 +43,13 @@ def output_is_the_broadcast(graph: Graph, op: Op) -> bool:
 
 
 class ElementKernel(NamedTuple):
-    """The template of a kernel, its literals, the instructions for an element, and its choice."""
+    """One way to compute an element: the template, its literals, and what an element takes."""
 
     template: str
     literals: dict[str, Param]
     instructions: int
     choice: str
+    constants: tuple[Constant, ...] = ()
 
 
 class ElementwiseOperator(Operator):
@@ -67,8 +68,8 @@ class ElementwiseOperator(Operator):
         """The outputs for any int8 operands, broadcast against each other, before clamping."""
 
     @abstractmethod
-    def kernel(self, context: Lowering) -> ElementKernel:
-        """How one element is computed."""
+    def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
+        """The ways to compute an element, one at least."""
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
         """The operators are monotone or bilinear: the extremes are at the ends of the operands."""
@@ -83,7 +84,7 @@ class ElementwiseOperator(Operator):
         table = self._table(context)
         if table is not None:
             return (lookup(context.output, table),)
-        return (self._loop(context),)
+        return tuple(self._loop(context, kernel) for kernel in self.kernels(context))
 
     def all_outputs(self, graph: Graph, op: Op) -> Int64Array:
         """int64 [256,256]: the outputs for every left and every right operand."""
@@ -103,9 +104,8 @@ class ElementwiseOperator(Operator):
             return None
         return self._clamped(context.graph, context.op, *operands)
 
-    def _loop(self, context: Lowering) -> Candidate:
+    def _loop(self, context: Lowering, kernel: ElementKernel) -> Candidate:
         """Both operands walked by nested loops. Runs in place: every element is read only once."""
-        kernel = self.kernel(context)
         operands = [context.input(position) for position in (0, 1)]
         low, high = output_range(context.graph, context.op)
         dimensions = broadcast_dimensions(operands[0].shape, operands[1].shape)
@@ -129,7 +129,8 @@ class ElementwiseOperator(Operator):
                 Constant(side, tensor.constant.ravel(), f"operand, {list(tensor.shape)}")
                 for side, tensor in zip(SIDES, operands, strict=True)
                 if tensor.is_constant
-            ),
+            )
+            + kernel.constants,
             rereads=False,
             instructions=output.elements * kernel.instructions,
             choice=kernel.choice,

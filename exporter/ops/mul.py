@@ -46,7 +46,7 @@ class Mul(ElementwiseOperator):
         products = (left - zero_points[0]) * (right - zero_points[1])
         return requantize(products, _multiplier(graph, op)) + graph[op.outputs[0]].zero_point
 
-    def kernel(self, context: Lowering) -> ElementKernel:
+    def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
         multiplier = _multiplier(context.graph, context.op)
         form = self._high_product_form(context.graph, context.op)
         literals: dict[str, Param] = {
@@ -55,7 +55,9 @@ class Mul(ElementwiseOperator):
         }
         if form is not None:
             literals |= form._asdict()
-            return ElementKernel("generic/mul_high", literals, 11, "one shift, all pairs checked")
+            return (
+                ElementKernel("generic/mul_high", literals, 17, "one shift, all pairs checked"),
+            )
         literals |= {
             "requantize": "right" if multiplier.shift < 0 else "any",
             "multiplier": multiplier.mantissa,
@@ -63,7 +65,7 @@ class Mul(ElementwiseOperator):
             "unroll": 1,
             "zero_point": context.output.zero_point,
         }
-        return ElementKernel("generic/mul", literals, 20, "as the reference")
+        return (ElementKernel("generic/mul", literals, 20, "as the reference"),)
 
     def _high_product_form(self, graph: Graph, op: Op) -> HighProduct | None:
         left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))
