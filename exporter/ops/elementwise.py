@@ -83,7 +83,7 @@ class ElementwiseOperator(Operator):
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         table = self._table(context)
         if table is not None:
-            return (lookup(context.output, table),)
+            return (lookup(context.output, table, context.target),)
         return tuple(self._loop(context, kernel) for kernel in self.kernels(context))
 
     def all_outputs(self, graph: Graph, op: Op) -> Int64Array:

@@ -18,8 +18,11 @@ from exporter.ops.arithmetic import INT32_MAX
 
 Int64Array = npt.NDArray[np.int64]
 
-REACH = 3
-"""How far from its rounded real value a factor is tried: that covers what rounding does to ties."""
+GROWTHS = (0, 4, 16, 64)
+"""What is added to 1, in units of the last place: halves then go away from zero, as they should."""
+
+AROUND = sorted(product((-2, -1, 0, 1, 2), repeat=2), key=lambda away: max(map(abs, away)))
+"""What is tried around the rounded factors."""
 
 PRODUCT_STEPS = (0, 1, -1, 2, -2, 4, -4, 8, -8, 16, -16)
 """Corrections of a product's factor, in parts of 2^24: ties go away from zero in the reference."""
@@ -63,13 +66,15 @@ def linear_form(
     shift = int(np.floor(31 - np.log2(worst)))
     if shift < 1:
         return None
-    near = round(slopes[0] * 2**shift), round(slopes[1] * 2**shift)
-    for away in sorted(product(range(-REACH, REACH + 1), repeat=2), key=_distance):
-        factors = near[0] + away[0], near[1] + away[1]
+    for growth, away in product(GROWTHS, AROUND):
+        factors = [
+            round(slope * (2**shift + growth)) + step
+            for slope, step in zip(slopes, away, strict=True)
+        ]
         sums = factors[0] * inputs[:, None] + factors[1] * inputs
         offset = _offset(outputs, sums, shift, limits)
         if offset is not None and 128 * sum(map(abs, factors)) + abs(offset) <= INT32_MAX:
-            return Linear(*factors, offset, shift)
+            return Linear(factors[0], factors[1], offset, shift)
     return None
 
 
@@ -92,10 +97,6 @@ def high_product_form(
         if offset is not None and factor <= INT32_MAX and _fits(highs, offset):
             return HighProduct(scale, factor, offset, shift)
     return None
-
-
-def _distance(away: tuple[int, ...]) -> int:
-    return max(map(abs, away))
 
 
 def _offset(
