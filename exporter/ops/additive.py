@@ -55,9 +55,9 @@ class AdditiveOperator(ElementwiseOperator):
         if form is not None:
             literals: dict[str, Param] = {"operation": context.op.kind, **form._asdict()}
             return (
-                ElementKernel("generic/add_linear", literals, 11, "one shift, all pairs checked"),
+                ElementKernel("generic/add_linear", literals, 8, "one shift, all pairs checked"),
             )
-        reference = ElementKernel("generic/add", self._literals(context), 21, NO_FORM)
+        reference = ElementKernel("generic/add", self._literals(context), 22, NO_FORM)
         return (self._with_table(context), reference)
 
     def _term(self, graph: Graph, op: Op, side: int, values: Int64Array) -> Int64Array:
@@ -81,7 +81,7 @@ class AdditiveOperator(ElementwiseOperator):
             "step": int(steps[1] - steps[0]),
         }
         constant = Constant("terms", terms.astype(np.int32), f"[256]: {other} operand")
-        return ElementKernel("generic/add_table", literals, 17, NO_FORM, (constant,))
+        return ElementKernel("generic/add_table", literals, 15, NO_FORM, (constant,))
 
     def _linear_form(self, graph: Graph, op: Op) -> Linear | None:
         left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))

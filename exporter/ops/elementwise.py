@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
-from exporter.ops.arithmetic import activation_range
+from exporter.ops.arithmetic import INT8_MAX, INT8_MIN, activation_range
 from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
 from exporter.ops.candidate import Candidate, Constant, Param, Rows
 from exporter.ops.kernels.packing import unroll_factor
@@ -29,6 +29,9 @@ SIDES = ("left", "right")
 
 LONGEST_UNROLL = 8
 """Elements that the innermost loop computes at a time, at most."""
+
+CLAMPING = 5
+"""Instructions for limits other than those of an int8."""
 
 
 def has_two_operands(graph: Graph, op: Op) -> bool:
@@ -108,6 +111,7 @@ class ElementwiseOperator(Operator):
         """Both operands walked by nested loops. Runs in place: every element is read only once."""
         operands = [context.input(position) for position in (0, 1)]
         low, high = output_range(context.graph, context.op)
+        clamping = 0 if (low, high) == (INT8_MIN, INT8_MAX) else CLAMPING
         dimensions = broadcast_dimensions(operands[0].shape, operands[1].shape)
         output, is_small = context.output, context.target.optimize == "size"
         params: dict[str, Param] = {
@@ -132,7 +136,7 @@ class ElementwiseOperator(Operator):
             )
             + kernel.constants,
             rereads=False,
-            instructions=output.elements * kernel.instructions,
+            instructions=output.elements * (kernel.instructions + clamping),
             choice=kernel.choice,
         )
 

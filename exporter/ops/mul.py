@@ -56,7 +56,7 @@ class Mul(ElementwiseOperator):
         if form is not None:
             literals |= form._asdict()
             return (
-                ElementKernel("generic/mul_high", literals, 17, "one shift, all pairs checked"),
+                ElementKernel("generic/mul_high", literals, 12, "one shift, all pairs checked"),
             )
         literals |= {
             "requantize": "right" if multiplier.shift < 0 else "any",
@@ -65,7 +65,7 @@ class Mul(ElementwiseOperator):
             "unroll": 1,
             "zero_point": context.output.zero_point,
         }
-        return (ElementKernel("generic/mul", literals, 20, "as the reference"),)
+        return (ElementKernel("generic/mul", literals, 18, "as the reference"),)
 
     def _high_product_form(self, graph: Graph, op: Op) -> HighProduct | None:
         left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))

@@ -103,7 +103,7 @@ def _instructions(words: int, groups: list[tuple[int, int]], shares_lanes: bool)
     """Instructions for one row of the input, as measured on the Cortex-M4 to a few percent."""
     total = 40 + (4 * words if shares_lanes else 0)
     for block, calls in groups:
-        loop = 28 * words + 70 if block == LANES_BLOCK else (5 + 4 * block) * words + 40
+        loop = 111 * words // 4 + 60 if block == LANES_BLOCK else (5 + 4 * block) * words + 40
         total += calls * (loop + 11 * block)
     return total
 
