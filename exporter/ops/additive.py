@@ -17,11 +17,21 @@ import numpy as np
 from exporter.graph.ir import Graph, Op
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
 from exporter.ops.base import Lowering
-from exporter.ops.candidate import Param
-from exporter.ops.elementwise import SIDES, ElementwiseOperator, Int64Array
+from exporter.ops.candidate import Constant, Param
+from exporter.ops.elementwise import (
+    SIDES,
+    ElementKernel,
+    ElementwiseOperator,
+    Int64Array,
+    output_range,
+)
+from exporter.ops.folded import Linear, linear_form
+from exporter.ops.lookup import INPUTS
 
 LEFT_SHIFT = 20
 HALF = Multiplier(2**30, 0)
+
+NO_FORM = "as the reference: no linear form holds for all pairs"
 
 
 def output_scale_is_wide_enough(graph: Graph, op: Op) -> bool:
@@ -36,25 +46,63 @@ class AdditiveOperator(ElementwiseOperator):
     constraints = (*ElementwiseOperator.constraints, output_scale_is_wide_enough)
 
     def evaluate(self, graph: Graph, op: Op, left: Int64Array, right: Int64Array) -> Int64Array:
-        terms = [
-            requantize((values - graph[op.input(side)].zero_point) << LEFT_SHIFT, multiplier)
-            for side, (values, multiplier) in enumerate(
-                zip((left, right), operand_multipliers(graph, op), strict=True)
-            )
-        ]
-        total = requantize(terms[0] + self.sign * terms[1], output_multiplier(graph, op))
+        terms = [self._term(graph, op, side, values) for side, values in enumerate((left, right))]
+        total = requantize(terms[0] + terms[1], output_multiplier(graph, op))
         return total + graph[op.outputs[0]].zero_point
 
-    def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
+    def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
+        form = self._linear_form(context.graph, context.op)
+        if form is not None:
+            literals: dict[str, Param] = {"operation": context.op.kind, **form._asdict()}
+            return (
+                ElementKernel("generic/add_linear", literals, 8, "one shift, all pairs checked"),
+            )
+        reference = ElementKernel("generic/add", self._literals(context), 22, NO_FORM)
+        return (self._with_table(context), reference)
+
+    def _term(self, graph: Graph, op: Op, side: int, values: Int64Array) -> Int64Array:
+        """An operand in parts of 2^-20 of twice the larger scale, with its sign in the sum."""
+        multiplier = operand_multipliers(graph, op)[side]
+        scaled = requantize((values - graph[op.input(side)].zero_point) << LEFT_SHIFT, multiplier)
+        return scaled * (self.sign if side else 1)
+
+    def _with_table(self, context: Lowering) -> ElementKernel:
+        """The operand of the larger scale is shifted, the other one's term looked up."""
         graph, op = context.graph, context.op
-        output = output_multiplier(graph, op)
+        multipliers = operand_multipliers(graph, op)
+        shifted = multipliers.index(HALF)
+        steps = self._term(graph, op, shifted, np.array([0, 1]))
+        # The table also holds what the zero point of the shifted operand takes away.
+        terms = self._term(graph, op, 1 - shifted, INPUTS) + steps[0]
+        other = SIDES[1 - shifted]
         literals: dict[str, Param] = {
-            "operation": op.kind,
-            "sign": "+" if self.sign > 0 else "-",
+            **self._rounding(context),
+            "shifted": SIDES[shifted],
+            "step": int(steps[1] - steps[0]),
+        }
+        constant = Constant("terms", terms.astype(np.int32), f"[256]: {other} operand")
+        return ElementKernel("generic/add_table", literals, 15, NO_FORM, (constant,))
+
+    def _linear_form(self, graph: Graph, op: Op) -> Linear | None:
+        left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))
+        slopes = left.scale / output.scale, self.sign * right.scale / output.scale
+        constant = output.zero_point - slopes[0] * left.zero_point - slopes[1] * right.zero_point
+        return linear_form(self.all_outputs(graph, op), slopes, constant, output_range(graph, op))
+
+    def _rounding(self, context: Lowering) -> dict[str, Param]:
+        """From the sum of both terms to the output."""
+        output = output_multiplier(context.graph, context.op)
+        return {
+            "operation": context.op.kind,
             "requantize": "right" if output.shift < 0 else "any",
             "multiplier": output.mantissa,
             "shift": -output.shift,
+            "zero_point": context.output.zero_point,
         }
+
+    def _literals(self, context: Lowering) -> dict[str, Param]:
+        literals = self._rounding(context) | {"sign": "+" if self.sign > 0 else "-", "unroll": 1}
+        graph, op = context.graph, context.op
         for position, multiplier in enumerate(operand_multipliers(graph, op)):
             side = SIDES[position]
             literals[f"{side}_zero_point"] = context.input(position).zero_point
@@ -62,7 +110,7 @@ class AdditiveOperator(ElementwiseOperator):
             literals[f"{side}_is_exact"] = multiplier == HALF
             literals[f"{side}_multiplier"] = multiplier.mantissa
             literals[f"{side}_shift"] = max(-multiplier.shift, 1)
-        return "generic/add", literals, 26
+        return literals
 
 
 def operand_multipliers(graph: Graph, op: Op) -> tuple[Multiplier, Multiplier]:

@@ -8,16 +8,17 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from itertools import product
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
-from exporter.ops.arithmetic import activation_range
+from exporter.ops.arithmetic import INT8_MAX, INT8_MIN, activation_range
 from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
 from exporter.ops.candidate import Candidate, Constant, Param, Rows
+from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.linear import activation_is_known
 from exporter.ops.lookup import INPUTS, lookup
 from exporter.ops.shapes import broadcast_dimensions, broadcast_shape
@@ -25,6 +26,12 @@ from exporter.ops.shapes import broadcast_dimensions, broadcast_shape
 Int64Array = npt.NDArray[np.int64]
 
 SIDES = ("left", "right")
+
+LONGEST_UNROLL = 8
+"""Elements that the innermost loop computes at a time, at most."""
+
+CLAMPING = 5
+"""Instructions for limits other than those of an int8."""
 
 
 def has_two_operands(graph: Graph, op: Op) -> bool:
@@ -36,6 +43,16 @@ def output_is_the_broadcast(graph: Graph, op: Op) -> bool:
     """The inputs' shapes broadcast together, to the output's shape."""
     left, right = (graph[op.input(position)].shape for position in (0, 1))
     return broadcast_shape(left, right) == graph[op.outputs[0]].shape
+
+
+class ElementKernel(NamedTuple):
+    """One way to compute an element: the template, its literals, and what an element takes."""
+
+    template: str
+    literals: dict[str, Param]
+    instructions: int
+    choice: str
+    constants: tuple[Constant, ...] = ()
 
 
 class ElementwiseOperator(Operator):
@@ -54,8 +71,8 @@ class ElementwiseOperator(Operator):
         """The outputs for any int8 operands, broadcast against each other, before clamping."""
 
     @abstractmethod
-    def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
-        """The template, its literals, and the instructions for one element."""
+    def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
+        """The ways to compute an element, one at least."""
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
         """The operators are monotone or bilinear: the extremes are at the ends of the operands."""
@@ -69,8 +86,12 @@ class ElementwiseOperator(Operator):
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         table = self._table(context)
         if table is not None:
-            return (lookup(context.output, table),)
-        return (self._loop(context),)
+            return (lookup(context.output, table, context.target),)
+        return tuple(self._loop(context, kernel) for kernel in self.kernels(context))
+
+    def all_outputs(self, graph: Graph, op: Op) -> Int64Array:
+        """int64 [256,256]: the outputs for every left and every right operand."""
+        return self._clamped(graph, op, INPUTS[:, None], INPUTS)
 
     def _clamped(self, graph: Graph, op: Op, left: Int64Array, right: Int64Array) -> Int64Array:
         return np.clip(self.evaluate(graph, op, left, right), *output_range(graph, op))
@@ -86,24 +107,24 @@ class ElementwiseOperator(Operator):
             return None
         return self._clamped(context.graph, context.op, *operands)
 
-    def _loop(self, context: Lowering) -> Candidate:
+    def _loop(self, context: Lowering, kernel: ElementKernel) -> Candidate:
         """Both operands walked by nested loops. Runs in place: every element is read only once."""
-        kernel, literals, instructions = self.kernel(context)
         operands = [context.input(position) for position in (0, 1)]
         low, high = output_range(context.graph, context.op)
+        clamping = 0 if (low, high) == (INT8_MIN, INT8_MAX) else CLAMPING
         dimensions = broadcast_dimensions(operands[0].shape, operands[1].shape)
-        output = context.output
+        output, is_small = context.output, context.target.optimize == "size"
         params: dict[str, Param] = {
             "dimensions": dimensions,
             "left_is_constant": operands[0].is_constant,
             "right_is_constant": operands[1].is_constant,
-            "zero_point": output.zero_point,
+            "unroll": unroll_factor(dimensions[-1][0], 1 if is_small else LONGEST_UNROLL),
             "low": low,
             "high": high,
-            **literals,
+            **kernel.literals,
         }
         return Candidate(
-            kernel=kernel,
+            kernel=kernel.template,
             name=f"{context.op.kind.lower()}_{output.elements}",
             inputs=tuple(Rows(1, t.bytes) for t in operands if not t.is_constant),
             output=Rows(1, output.bytes),
@@ -112,9 +133,11 @@ class ElementwiseOperator(Operator):
                 Constant(side, tensor.constant.ravel(), f"operand, {list(tensor.shape)}")
                 for side, tensor in zip(SIDES, operands, strict=True)
                 if tensor.is_constant
-            ),
+            )
+            + kernel.constants,
             rereads=False,
-            instructions=output.elements * instructions,
+            instructions=output.elements * (kernel.instructions + clamping),
+            choice=kernel.choice,
         )
 
 

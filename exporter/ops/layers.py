@@ -1,4 +1,4 @@
-"""What kernels see of a layer that multiplies with weights: shapes, weights and proven bounds."""
+"""What kernels see of a layer that multiplies with weights, or pools: shapes, weights, bounds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,10 @@ import numpy.typing as npt
 
 from exporter.graph.ir import Tensor
 from exporter.ops.base import Target
+from exporter.ops.candidate import Candidate
 from exporter.ops.geometry import Axis
 from exporter.ops.linear import Accumulator, Requantization
+from exporter.ops.shapes import Dimension
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +29,32 @@ class DenseLayer:
     @property
     def batch(self) -> int:
         return self.source.elements // self.weights.shape[-1]
+
+
+@dataclass(frozen=True, eq=False)
+class PoolLayer:
+    """AVERAGE_POOL_2D, MAX_POOL_2D: `operation` is `average` or `max`.
+
+    `positions`: in one window, at most; `is_global`: one window is the whole image; `high`: what
+    the fused activation clamps to; `generic`: the kernel for any core.
+    """
+
+    operation: str
+    depth: int
+    positions: int
+    outputs: int
+    high: int
+    is_global: bool
+    generic: Candidate
+
+
+@dataclass(frozen=True, eq=False)
+class MeanLayer:
+    """MEAN: loops `(size, step)` over the kept and the reduced axes, `generic` for any core."""
+
+    kept: tuple[Dimension, ...]
+    reduced: tuple[Dimension, ...]
+    generic: Candidate
 
 
 @dataclass(frozen=True, eq=False)

@@ -24,13 +24,23 @@ from exporter.ops.arithmetic import (
     quantize_multiplier,
     requantize,
 )
-from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
+from exporter.ops.base import (
+    Constraint,
+    Lowering,
+    Operator,
+    Target,
+    has_static_shapes,
+    operands_are_int8,
+)
 from exporter.ops.candidate import Candidate, Constant, Rows
 
 Int64Array = npt.NDArray[np.int64]
 
 INPUTS: Int64Array = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
 """Every value of an int8, the order of a table's entries."""
+
+UNROLL = 8
+"""Elements that are looked up in one turn of the loop."""
 
 
 def input_and_output_share_shape(graph: Graph, op: Op) -> bool:
@@ -55,21 +65,23 @@ class LookupOperator(Operator):
         return table_interval(self.table(graph[op.input(0)], graph[op.outputs[0]]), inputs[0])
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        return (lookup(context.output, self.table(context.input(), context.output)),)
+        table = self.table(context.input(), context.output)
+        return (lookup(context.output, table, context.target),)
 
 
-def lookup(output: Tensor, table: Int64Array) -> Candidate:
+def lookup(output: Tensor, table: Int64Array, target: Target) -> Candidate:
     """The kernel that looks up every element of an input as large as `output`."""
     rows = Rows(1, output.bytes)
+    unroll = 1 if target.optimize == "size" else min(UNROLL, output.elements)
     return Candidate(
         kernel="generic/lookup",
         name=f"lookup_{output.elements}",
         inputs=(rows,),
         output=rows,
-        params={"elements": output.elements},
+        params={"elements": output.elements, "unroll": unroll},
         constants=(Constant("table", table.astype(np.int8), "[256]: outputs for -128 to 127"),),
         rereads=False,
-        instructions=8 + 5 * output.elements,
+        instructions=12 + output.elements * 3 + output.elements // unroll * 3,
     )
 
 

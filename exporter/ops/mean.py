@@ -13,6 +13,7 @@ import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
+from exporter.ops import kernels
 from exporter.ops.arithmetic import (
     INT8_MAX,
     INT8_MIN,
@@ -23,6 +24,7 @@ from exporter.ops.arithmetic import (
 )
 from exporter.ops.base import Lowering, Operator, activations_are_int8, has_static_shapes
 from exporter.ops.candidate import Candidate, Param, Rows
+from exporter.ops.layers import MeanLayer
 from exporter.ops.shapes import Dimension, merged, row_major_strides
 
 BLOCK_CHANNELS = 4
@@ -102,17 +104,18 @@ class Mean(Operator):
             "multiplier": multiplier.mantissa,
             "shift": -multiplier.shift,
             "zero_point": output.zero_point,
+            "words": False,
         }
-        return (
-            Candidate(
-                kernel="generic/mean",
-                name=f"mean_{source.elements}_to_{output.elements}",
-                inputs=(Rows(1, source.bytes),),
-                output=Rows(1, output.bytes),
-                params=params,
-                instructions=source.elements * 3 + output.elements * 30,
-            ),
+        generic = Candidate(
+            kernel="generic/mean",
+            name=f"mean_{source.elements}_to_{output.elements}",
+            inputs=(Rows(1, source.bytes),),
+            output=Rows(1, output.bytes),
+            params=params,
+            instructions=source.elements * 3 + output.elements * 20,
         )
+        layer = MeanLayer(kept, reduced, generic)
+        return (*kernels.offered("mean", context.target, layer), generic)
 
 
 def _axes(graph: Graph, op: Op) -> frozenset[int]:

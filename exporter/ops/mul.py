@@ -19,7 +19,14 @@ from exporter.ops.arithmetic import (
 )
 from exporter.ops.base import Lowering
 from exporter.ops.candidate import Param
-from exporter.ops.elementwise import ElementwiseOperator, Int64Array
+from exporter.ops.elementwise import (
+    ElementKernel,
+    ElementwiseOperator,
+    Int64Array,
+    output_range,
+)
+from exporter.ops.folded import HighProduct, high_product_form
+from exporter.ops.lookup import INPUTS
 
 
 def products_fit(graph: Graph, op: Op) -> bool:
@@ -39,16 +46,33 @@ class Mul(ElementwiseOperator):
         products = (left - zero_points[0]) * (right - zero_points[1])
         return requantize(products, _multiplier(graph, op)) + graph[op.outputs[0]].zero_point
 
-    def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
+    def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
         multiplier = _multiplier(context.graph, context.op)
+        form = self._high_product_form(context.graph, context.op)
         literals: dict[str, Param] = {
             "left_zero_point": context.input(0).zero_point,
             "right_zero_point": context.input(1).zero_point,
+        }
+        if form is not None:
+            literals |= form._asdict()
+            return (
+                ElementKernel("generic/mul_high", literals, 12, "one shift, all pairs checked"),
+            )
+        literals |= {
             "requantize": "right" if multiplier.shift < 0 else "any",
             "multiplier": multiplier.mantissa,
             "shift": -multiplier.shift,
+            "unroll": 1,
+            "zero_point": context.output.zero_point,
         }
-        return "generic/mul", literals, 20
+        return (ElementKernel("generic/mul", literals, 18, "as the reference"),)
+
+    def _high_product_form(self, graph: Graph, op: Op) -> HighProduct | None:
+        left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))
+        products = (INPUTS - left.zero_point)[:, None] * (INPUTS - right.zero_point)
+        slope = left.scale * right.scale / output.scale
+        limits = output_range(graph, op)
+        return high_product_form(self.all_outputs(graph, op), products, slope, limits)
 
 
 def _multiplier(graph: Graph, op: Op) -> Multiplier:

@@ -344,7 +344,6 @@ def models_source(cases: Sequence[Case]) -> str:
         printed |= {micro.name for micro in new}
         files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
         names = [function.name for function in case.program.functions]
-        names += [micro_kernel.name for micro_kernel in case.program.micro_kernels]
         if number == 0:
             parts.append(files["model/nano_arithmetic.h"])
         parts += [f"#define {name} {prefix}_{name}\n" for name in names]

@@ -8,8 +8,15 @@
 
 #include <stdint.h>
 
+/* The limits are literals wherever this is inlined, so the test costs nothing. */
 static inline int32_t nano_clamp(int32_t value, int32_t low, int32_t high)
 {
+#if defined(__ARM_FEATURE_SAT)
+    if (low == -128 && high == 127) {
+        __asm__("ssat %0, #8, %0" : "+r"(value));
+        return value;
+    }
+#endif
     value = value < low ? low : value;
     return value > high ? high : value;
 }
@@ -18,6 +25,12 @@ static inline int32_t nano_clamp(int32_t value, int32_t low, int32_t high)
 static inline int32_t nano_rounding_shift_right(int32_t value, int32_t shift)
 {
     return (value + (1 << (shift - 1)) + (value >> 31)) >> shift;
+}
+
+/* The upper 32 bits of a product. */
+static inline int32_t nano_high_word(int32_t a, int32_t b)
+{
+    return (int32_t)(((int64_t)a * b) >> 32);
 }
 
 /* round(value * multiplier / 2^31), halves up. Range: |value| < 2^30.

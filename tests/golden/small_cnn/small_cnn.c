@@ -280,7 +280,7 @@ void small_cnn_layer_1_depthwise_conv_2d(int8_t *arena)
  * input 1  int8 [1,6,6,4], scale 0.0611723, zero point -128, 'depthwise'
  * output   int8 [1,6,6,4], scale 0.069629, zero point 127, 'residual'
  *
- * No multiply-accumulates, kernel generic/add */
+ * No multiply-accumulates, kernel generic/add: as the reference: no linear form holds for all pairs */
 void small_cnn_layer_2_add(int8_t *arena)
 {
     add_144(arena + 0, arena + 144, arena + 0);
