@@ -46,6 +46,8 @@ class Target:
 
     instruction_set: InstructionSet = "generic"
     registers: int = 13
+    thumb2: bool = False
+    """Runs Armv7-M's instructions, which the generic micro-kernels in assembly need."""
     optimize: Literal["speed", "size"] = "speed"
     dialect: Dialect = "tflite"
     instructions_per_flash_byte: int = 12
