@@ -36,6 +36,8 @@ UNBOUNDED = 1 << 40
 
 PLAIN_INSTRUCTIONS, SCALED_INSTRUCTIONS = 18, 8
 """Per output on Armv7-M, measured: loads of the constants and the store included."""
+CLAMP_INSTRUCTIONS = 5
+"""What a core without SSAT takes longer."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,11 +210,12 @@ def finish(
     sums: Accumulator, requantization: Requantization, target: Target, outputs: int
 ) -> Finish:
     """The form that costs `target` least for `outputs` outputs of each channel."""
+    clamp = 0 if target.thumb2 else CLAMP_INSTRUCTIONS
     limits: dict[str, Param] = {"low": requantization.low, "high": requantization.high}
     plain = Finish(
         limits | {"requantize": requantization.form(sums), "zero_point": requantization.zero_point},
         requantization.constants(),
-        PLAIN_INSTRUCTIONS,
+        PLAIN_INSTRUCTIONS + clamp,
         "requantised in two steps",
     )
     scaled = scaling(sums, requantization)
@@ -227,7 +230,9 @@ def finish(
             "multiplier": int(scaled.multipliers[0]),
             "offset": int(scaled.offsets[0]),
         }
-        return Finish(numbers | literals, (), SCALED_INSTRUCTIONS, "one multiplier, as a literal")
+        return Finish(
+            numbers | literals, (), SCALED_INSTRUCTIONS + clamp, "one multiplier, as a literal"
+        )
     extra = sum(constant.bytes for constant in scaled.constants()) - bytes_of_plain
     worth = outputs * saved * len(scaled.offsets) > extra * target.instructions_per_flash_byte
     if target.optimize == "size" or not worth:
@@ -235,6 +240,6 @@ def finish(
     return Finish(
         numbers | {"requantize": "scaled"},
         scaled.constants(),
-        SCALED_INSTRUCTIONS,
+        SCALED_INSTRUCTIONS + clamp,
         "requantised in one step",
     )

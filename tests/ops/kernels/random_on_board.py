@@ -11,14 +11,27 @@ from exporter.board import load_board
 from exporter.build.compile import build
 from exporter.build.firmware import ModelFirmware, Settings, compile_for
 from exporter.build.size import measure_footprint, measure_image
+from exporter.errors import BadInput
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import check_verification, verify_on_board
 from exporter.render.project import render_project, write_project
 from exporter.toolchain import Optimize, ToolchainName
 from tests.flatbuffer_builder import ModelBuilder
-from tests.ops.harness import skip_without_oracle
+from tests.ops.harness import compile_graph, skip_without_oracle
 from tests.platform.probe import need_tool
-from tests.random_models import RECIPES
+from tests.random_models import RECIPES, random_model
+
+
+def defined(operator: str, seeds: Iterable[int]) -> list[int]:
+    """The seeds whose random model has a defined result in the dialect tflite."""
+    kept = []
+    for seed in seeds:
+        try:
+            compile_graph(random_model(operator, seed))
+        except BadInput:
+            continue
+        kept.append(seed)
+    return kept
 
 
 def one_model_of(drawn: Iterable[tuple[str, int]]) -> bytes:

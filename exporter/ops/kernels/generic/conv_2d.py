@@ -21,7 +21,7 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     shape = _Shape.of(layer)
     ending = finish(layer.sums, layer.requantization, layer.target, shape.outputs)
     offers = [_in_c(layer, shape, ending)]
-    if layer.target.thumb2 and shape.columns > 1:
+    if (layer.target.thumb2 or layer.target.registers > 16) and shape.columns > 1:
         offers.append(_in_tiles(layer, shape, ending))
     return tuple(offers)
 
@@ -64,10 +64,9 @@ def _in_c(layer: SpatialLayer, shape: _Shape, ending: Finish) -> Candidate:
         "block_pixels": min(pixels, shape.columns),
         "block_channels": min(block, channels),
     }
-    per_tap = 3 + channels % block / channels
     return _candidate(
         layer, shape, ending, "generic/conv_2d", params, min(block, channels), layer.weights,
-        int(shape.outputs * channels * (ending.instructions + 6 + per_tap * _taps(layer))),
+        _per_output(layer, ending) * shape.outputs * channels,
     )  # fmt: skip
 
 
@@ -78,18 +77,23 @@ def _in_tiles(layer: SpatialLayer, shape: _Shape, ending: Finish) -> Candidate:
     weights = np.pad(layer.weights, ((0, missing), (0, 0), (0, 0), (0, 0)))
     pairs = shape.rows_out * layer.images * -(-shape.columns // 2)
     tiles = pairs * len(weights) // TILE_CHANNELS
-    loops = layer.weights.shape[1] * shape.segments
     blocks, rest = divmod(shape.segment, unroll)
-    per_loop = 28 + blocks * (14 * unroll + 6) + 17 * rest
+    if layer.target.thumb2:
+        per_segment = 28 + blocks * (14 * unroll + 6) + 17 * rest
+    else:
+        per_segment = 60 + blocks * (22 * unroll + 4) + 26 * rest
+    tile = 22 + layer.weights.shape[1] * shape.segments * per_segment
     return _candidate(
         layer, shape, ending, "generic/conv_2d_tiles", {}, TILE_CHANNELS, weights,
-        tiles * (22 + loops * per_loop) + shape.outputs * layer.channels * ending.instructions,
+        tiles * tile + shape.outputs * layer.channels * ending.instructions,
         MicroKernel("generic/micro/tile_2x4", "nano_tile_2x4", (("unroll", unroll),)),
     )  # fmt: skip
 
 
-def _taps(layer: SpatialLayer) -> int:
-    return int(layer.weights[0].size)
+def _per_output(layer: SpatialLayer, ending: Finish) -> int:
+    """Instructions of the kernel in C for one output, as GCC compiles it."""
+    tenths_per_tap = 24 if layer.target.thumb2 else 30
+    return ending.instructions + 6 + int(layer.weights[0].size) * tenths_per_tap // 10
 
 
 def _candidate(

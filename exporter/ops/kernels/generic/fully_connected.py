@@ -30,7 +30,8 @@ def _in_c(layer: DenseLayer, ending: Finish) -> Candidate:
         "unroll": unroll_factor(depth, 2 if target.optimize == "size" else 32 // block),
     }
     outputs = layer.batch * channels
-    instructions = outputs * (ending.instructions + 8 + depth * 12 // 5)
+    tenths_per_weight = 24 if target.thumb2 else 32
+    instructions = outputs * (ending.instructions + 8 + depth * tenths_per_weight // 10)
     return _candidate(layer, ending, "fully_connected", params, block, layer.weights, instructions)
 
 
