@@ -63,6 +63,7 @@ class Toolchain:
     compile_flags: tuple[str, ...]
     warning_flags: tuple[str, ...]
     memory_flags: tuple[str, ...]
+    strict_alignment_flags: tuple[str, ...]
     link_flags: tuple[str, ...]
     bare_link_flags: tuple[str, ...]
     runtime_libraries: tuple[str, ...]
@@ -94,10 +95,19 @@ def toolchain_for(board: Board, name: str, optimize: str) -> Toolchain:
         compile_flags=COMMON_FLAGS + hosting + OPTIMIZE_FLAGS[goal],
         warning_flags=WARNING_FLAGS,
         memory_flags=MEMORY_FLAGS[wanted],
+        strict_alignment_flags=_strict_alignment(wanted, board.compilers[wanted]),
         link_flags=BARE_LINK_FLAGS[wanted] if board.freestanding else (),
         bare_link_flags=BARE_LINK_FLAGS[wanted if board.freestanding else "gcc"],
         runtime_libraries=RUNTIME_LIBRARIES[wanted],
     )
+
+
+def _strict_alignment(name: ToolchainName, compiler: Compiler) -> tuple[str, ...]:
+    """What makes a compiler for Arm access memory aligned only; later flags outdo earlier ones."""
+    if name == "gcc":
+        return ("-mno-unaligned-access",)
+    # zig takes the features of a core from -mcpu alone, and ignores clang's flags for them.
+    return tuple(f"{flag}+strict_align" for flag in compiler.flags if flag.startswith("-mcpu="))
 
 
 def identity(board: Board, name: str) -> str:

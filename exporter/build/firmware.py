@@ -32,6 +32,9 @@ from exporter.render.project import Project, render_project, write_project
 KERNEL_REGISTERS = {"riscv": 31, "host": 16}
 """General-purpose registers of a core family; Arm Cortex-M has 13 that a loop can use."""
 
+ARMV6M_CORES = ("cortex-m0", "cortex-m0plus", "cortex-m1", "cortex-m23")
+"""Cores whose Thumb has no 32-bit encodings beyond a few: Armv6-M, and Armv8-M Baseline."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -76,6 +79,7 @@ def target_for(board: Board, settings: Settings) -> Target:
     return Target(
         instruction_set=board.instruction_set,
         registers=KERNEL_REGISTERS.get(board.platform, 13),
+        thumb2=board.platform == "cortex_m" and board.core not in ARMV6M_CORES,
         optimize="size" if settings.optimize == "size" else "speed",
         dialect=settings.dialect,
         flash_price=settings.flash_price,

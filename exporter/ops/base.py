@@ -50,6 +50,8 @@ class Target:
 
     instruction_set: InstructionSet = "generic"
     registers: int = 13
+    thumb2: bool = False
+    """Runs Armv7-M's instructions, which the generic micro-kernels in assembly need."""
     optimize: Literal["speed", "size"] = "speed"
     dialect: Dialect = "tflite"
     flash_price: int | None = None

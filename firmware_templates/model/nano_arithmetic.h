@@ -11,8 +11,8 @@
 /* The limits are literals wherever this is inlined, so the test costs nothing. */
 static inline int32_t nano_clamp(int32_t value, int32_t low, int32_t high)
 {
-#if defined(__ARM_FEATURE_SAT)
-    if (low == -128 && high == 127) {
+#if defined(__ARM_FEATURE_SAT) && !defined(NANO_C_TWINS)
+    if (low == INT8_MIN && high == INT8_MAX) { /* one instruction, which GCC does not find */
         __asm__("ssat %0, #8, %0" : "+r"(value));
         return value;
     }
@@ -87,6 +87,18 @@ static inline int8_t nano_quantize_single(int32_t sum, int32_t multiplier, int32
 {
     return (int8_t)nano_clamp(zero_point + nano_requantize_single(sum, multiplier, shift), low,
                               high);
+}
+
+/* Requantised, offset by the zero point and rounded, all in one product, for the channels whose
+ * multiplier and offset the generator proved to give the reference's output at every sum. The sum may
+ * leave int32 when it is lifted where the multiplier is 0. Range: lift in [0, 30], shift in [1, 22]. */
+static inline int8_t nano_quantize_scaled(int32_t sum, int32_t lift, int32_t multiplier,
+                                          int32_t offset, int32_t away, int32_t shift, int32_t low,
+                                          int32_t high)
+{
+    const int32_t lifted = (int32_t)((uint32_t)sum << lift);
+    const int32_t product = (int32_t)(((int64_t)lifted * multiplier) >> 32);
+    return (int8_t)nano_clamp((product + offset - ((sum >> 31) & away)) >> shift, low, high);
 }
 
 /* round(sum / count), halves away from zero. Range: count >= 1, |sum| + count / 2 inside int32. */

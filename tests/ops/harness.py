@@ -153,6 +153,7 @@ def check_operator(
     dialect: Dialect = "tflite",
     optimize: str = "speed",
     instruction_set: InstructionSet = "generic",
+    thumb2: bool = False,
     vectors: int = 14,
 ) -> None:
     """Random models of one operator, as `tests/random_models.py` draws them."""
@@ -162,6 +163,7 @@ def check_operator(
         dialect=dialect,
         optimize=optimize,
         instruction_set=instruction_set,
+        thumb2=thumb2,
         vectors=vectors,
     )
 
@@ -172,6 +174,7 @@ def check_models(
     dialect: Dialect = "tflite",
     optimize: str = "speed",
     instruction_set: InstructionSet = "generic",
+    thumb2: bool = False,
     build: str | None = None,
     vectors: int = 14,
     inputs: list[list[Array]] | None = None,
@@ -180,11 +183,12 @@ def check_models(
 
     The first 13 vectors are extremes and patterns (`exporter/hil/vectors.py`), the rest is random;
     `inputs`, vectors that fit every model, take their place. Kernels of an `instruction_set` other
-    than generic run as the C twins of their micro-kernels.
+    than generic, and those for Thumb-2, run as the C twins of their micro-kernels.
     """
     skip_without_oracle(dialect)
     target = Target(
         instruction_set=instruction_set,
+        thumb2=thumb2,
         dialect=dialect,
         optimize="size" if optimize == "size" else "speed",
     )
@@ -344,6 +348,7 @@ def models_source(cases: Sequence[Case]) -> str:
         printed |= {micro.name for micro in new}
         files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
         names = [function.name for function in case.program.functions]
+        names += [micro_kernel.name for micro_kernel in case.program.micro_kernels]
         if number == 0:
             parts.append(files["model/nano_arithmetic.h"])
         parts += [f"#define {name} {prefix}_{name}\n" for name in names]

@@ -4,7 +4,7 @@ Each module has a function `candidates` that offers what it can do for one layer
 that layer; found by its file's name, as operators are. The C is in
 `firmware_templates/kernels/<set>/`.
 
-* `generic`: C99 for any core.
+* `generic`: C99 for any core, some over micro-kernels that have a body in Armv7-M's Thumb-2 too.
 * `dsp`: Armv7E-M and Armv8-M with the DSP extension (Cortex-M4, M7, M33).
 * `mve`: Helium (Cortex-M55, M85), which includes dsp.
 """

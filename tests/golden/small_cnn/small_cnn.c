@@ -20,8 +20,8 @@
  * output[x,c] = quantise(bias[c] + sum over ky, kx, i of
  *     rows[ky][x * 1 + kx, i] * w[c,ky,kx,i]) */
 static void conv_2d_3x3_2x4(
-    const int8_t *const *rows, int8_t *output,
-    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
+    const int8_t *const *rows, int8_t *restrict output,
+    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int32_t *offset)
 {
     for (int32_t x = 0; x < 6; x += 2) {
         const int8_t *w = weights;
@@ -46,10 +46,10 @@ static void conv_2d_3x3_2x4(
                 w += 12;
                 in += 6;
             }
-            out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
-            out[c + 1] = nano_quantize_right(sum01, multiplier[c + 1], shift[c + 1], -128, -128, 127);
-            out[c + 4] = nano_quantize_right(sum10, multiplier[c], shift[c], -128, -128, 127);
-            out[c + 5] = nano_quantize_right(sum11, multiplier[c + 1], shift[c + 1], -128, -128, 127);
+            out[c] = nano_quantize_scaled(sum00, 14, multiplier[c], offset[c], 0, 21, -128, 127);
+            out[c + 1] = nano_quantize_scaled(sum01, 14, multiplier[c + 1], offset[c + 1], 0, 21, -128, 127);
+            out[c + 4] = nano_quantize_scaled(sum10, 14, multiplier[c], offset[c], 0, 21, -128, 127);
+            out[c + 5] = nano_quantize_scaled(sum11, 14, multiplier[c + 1], offset[c + 1], 0, 21, -128, 127);
         }
     }
 }
@@ -63,39 +63,50 @@ static void conv_2d_3x3_2x4(
  * output[x,c] = quantise(bias[c] + sum over ky, kx of
  *     rows[ky][x * 1 + kx, c] * w[ky,kx,c]) */
 static void depthwise_conv_2d_3x3_4(
-    const int8_t *const *rows, int8_t *output,
-    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
+    const int8_t *const *rows, int8_t *restrict output,
+    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int32_t *offset)
 {
-    for (int32_t x = 0; x < 6; x += 2) {
+    for (int32_t x = 0; x < 6; x += 3) {
         const int32_t left = x * 4;
         int8_t *const out = output + x * 4;
         for (int32_t c = 0; c < 4; ++c) {
             const int8_t *const w = weights + c;
             int32_t sum00 = bias[c];
             int32_t sum10 = bias[c];
+            int32_t sum20 = bias[c];
             const int8_t *const row0 = rows[0] + left + c;
             const int8_t *const row1 = rows[1] + left + c;
             const int8_t *const row2 = rows[2] + left + c;
             sum00 += row0[0] * w[0];
             sum10 += row0[4] * w[0];
+            sum20 += row0[8] * w[0];
             sum00 += row0[4] * w[4];
             sum10 += row0[8] * w[4];
+            sum20 += row0[12] * w[4];
             sum00 += row0[8] * w[8];
             sum10 += row0[12] * w[8];
+            sum20 += row0[16] * w[8];
             sum00 += row1[0] * w[12];
             sum10 += row1[4] * w[12];
+            sum20 += row1[8] * w[12];
             sum00 += row1[4] * w[16];
             sum10 += row1[8] * w[16];
+            sum20 += row1[12] * w[16];
             sum00 += row1[8] * w[20];
             sum10 += row1[12] * w[20];
+            sum20 += row1[16] * w[20];
             sum00 += row2[0] * w[24];
             sum10 += row2[4] * w[24];
+            sum20 += row2[8] * w[24];
             sum00 += row2[4] * w[28];
             sum10 += row2[8] * w[28];
+            sum20 += row2[12] * w[28];
             sum00 += row2[8] * w[32];
             sum10 += row2[12] * w[32];
-            out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
-            out[c + 4] = nano_quantize_right(sum10, multiplier[c], shift[c], -128, -128, 127);
+            sum20 += row2[16] * w[32];
+            out[c] = nano_quantize_scaled(sum00, 15, multiplier[c], offset[c], 0, 22, -128, 127);
+            out[c + 4] = nano_quantize_scaled(sum10, 15, multiplier[c], offset[c], 0, 22, -128, 127);
+            out[c + 8] = nano_quantize_scaled(sum20, 15, multiplier[c], offset[c], 0, 22, -128, 127);
         }
     }
 }
@@ -153,7 +164,7 @@ static void max_pool_2d_2x2_4(
  *
  * output[n,c] = quantise(bias[c] + sum over k of input[n,k] * w[c,k]) */
 static void fully_connected_36x3(
-    const int8_t *input, int8_t *output,
+    const int8_t *input, int8_t *restrict output,
     const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
 {
     const int8_t *w = weights;
@@ -161,13 +172,16 @@ static void fully_connected_36x3(
     for (int32_t c = 0; c < 3; c += 3) {
         const int8_t *in = input;
         int32_t sum00 = bias[c], sum01 = bias[c + 1], sum02 = bias[c + 2];
-        for (const int8_t *const end = in + 36; in != end; in += 6, w += 18) {
+        for (const int8_t *const end = in + 36; in != end; in += 9, w += 27) {
             sum00 += in[0] * w[0]; sum01 += in[0] * w[1]; sum02 += in[0] * w[2];
             sum00 += in[1] * w[3]; sum01 += in[1] * w[4]; sum02 += in[1] * w[5];
             sum00 += in[2] * w[6]; sum01 += in[2] * w[7]; sum02 += in[2] * w[8];
             sum00 += in[3] * w[9]; sum01 += in[3] * w[10]; sum02 += in[3] * w[11];
             sum00 += in[4] * w[12]; sum01 += in[4] * w[13]; sum02 += in[4] * w[14];
             sum00 += in[5] * w[15]; sum01 += in[5] * w[16]; sum02 += in[5] * w[17];
+            sum00 += in[6] * w[18]; sum01 += in[6] * w[19]; sum02 += in[6] * w[20];
+            sum00 += in[7] * w[21]; sum01 += in[7] * w[22]; sum02 += in[7] * w[23];
+            sum00 += in[8] * w[24]; sum01 += in[8] * w[25]; sum02 += in[8] * w[26];
         }
         out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
         out[c + 1] = nano_quantize_right(sum01, multiplier[c + 1], shift[c + 1], -128, -128, 127);
@@ -217,7 +231,7 @@ static void softmax_3(
  * bias     int32 [4], scale 6.91307e-05 to 9.33473e-05 along axis 0, 'conv/Relu'
  * output   int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
  *
- * 2,592 multiply-accumulates, kernel generic/conv_2d */
+ * 2,592 multiply-accumulates, kernel generic/conv_2d: requantised in one step */
 void small_cnn_layer_0_conv_2d(int8_t *arena)
 {
     const int8_t *const input = arena + 144;
@@ -238,7 +252,7 @@ void small_cnn_layer_0_conv_2d(int8_t *arena)
             rows[k] = ring + slot * 16;
         }
         conv_2d_3x3_2x4(rows, output + y * 24,
-            small_cnn_weights_0, small_cnn_bias_0, small_cnn_multiplier_0, small_cnn_shift_0);
+            small_cnn_weights_0, small_cnn_bias_0, small_cnn_multiplier_0, small_cnn_offset_0);
     }
 }
 
@@ -270,7 +284,7 @@ void small_cnn_layer_1_depthwise_conv_2d(int8_t *arena)
             rows[k] = ring + slot * 32;
         }
         depthwise_conv_2d_3x3_4(rows, output + y * 24,
-            small_cnn_weights_1, small_cnn_bias_1, small_cnn_multiplier_1, small_cnn_shift_1);
+            small_cnn_weights_1, small_cnn_bias_1, small_cnn_multiplier_1, small_cnn_offset_1);
     }
 }
 
@@ -314,7 +328,7 @@ void small_cnn_layer_3_max_pool_2d(int8_t *arena)
  * bias     int32 [3], scale 1.18457e-05, zero point 0, 'logits/b'
  * output   int8 [1,3], scale 0.0134059, zero point -128, 'logits'
  *
- * 108 multiply-accumulates, kernel generic/fully_connected */
+ * 108 multiply-accumulates, kernel generic/fully_connected: requantised in two steps */
 void small_cnn_layer_5_fully_connected(int8_t *arena)
 {
     fully_connected_36x3(arena + 144, arena + 0,

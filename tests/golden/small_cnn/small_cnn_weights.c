@@ -14,14 +14,14 @@ const int32_t small_cnn_bias_0[4] __attribute__((aligned(4))) = {
      7137, 10417, -3979, -3916,
 };
 
-/* Multiplier Q31, one per output channel */
+/* Multiplier one per output channel */
 const int32_t small_cnn_multiplier_0[4] __attribute__((aligned(4))) = {
     1273690835, 1719865558, 1621730756, 1324171425,
 };
 
-/* Shift bits to the right, one per output channel */
-const int8_t small_cnn_shift_0[4] __attribute__((aligned(4))) = {
-    8, 8, 8, 8,
+/* Offset output zero point and rounding, one per channel */
+const int32_t small_cnn_offset_0[4] __attribute__((aligned(4))) = {
+    -267382795, -267382795, -267382795, -267382795,
 };
 
 /* Weights [3][3][4] */
@@ -36,14 +36,14 @@ const int32_t small_cnn_bias_1[4] __attribute__((aligned(4))) = {
      10726, -23676, -36811,   2666,
 };
 
-/* Multiplier Q31, one per output channel */
+/* Multiplier one per output channel */
 const int32_t small_cnn_multiplier_1[4] __attribute__((aligned(4))) = {
-    1218045022, 1531348825, 1736512769, 2072049620,
+    1218045022, 1531348825,          0, 2072049620,
 };
 
-/* Shift bits to the right, one per output channel */
-const int8_t small_cnn_shift_1[4] __attribute__((aligned(4))) = {
-    8, 8, 8, 8,
+/* Offset output zero point and rounding, one per channel */
+const int32_t small_cnn_offset_1[4] __attribute__((aligned(4))) = {
+    -534765679, -534765679, -534765679, -534765679,
 };
 
 /* Weights [3 / 3][36][3]: output channels side by side */
