@@ -305,6 +305,7 @@ def _source(cases: Sequence[Case]) -> str:
         prefix = f"m{number}"
         files = render_model(case.program, prefix=prefix)
         names = [function.name for function in case.program.functions]
+        names += [micro_kernel.name for micro_kernel in case.program.micro_kernels]
         if number == 0:
             parts.append(files["model/nano_arithmetic.h"])
         parts += [f"#define {name} {prefix}_{name}\n" for name in names]
