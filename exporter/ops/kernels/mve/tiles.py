@@ -79,9 +79,24 @@ def shift_words(requantization: Requantization) -> npt.NDArray[np.int64]:
     return (right & 0xFF) | left << 16 | (right < 0).astype(np.int64) << 31
 
 
-def as_int32(words: npt.NDArray[np.int64]) -> npt.NDArray[np.int32]:
-    """The same 32 bits, signed."""
-    return words.astype(np.uint64).astype(np.uint32).view(np.int32)
+def records(
+    sums: Accumulator, requantization: Requantization, channels_at_once: int
+) -> npt.NDArray[np.int32]:
+    """int32 [pairs, 6]: biases, multipliers and shifts of two channels, and what follows them.
+
+    A single last channel is there twice. Reading ends after each `channels_at_once`.
+    """
+    channels = len(sums.bias)
+    order = [*range(channels), *([channels - 1] * (channels % 2))]
+    mantissas = np.array([m.mantissa for m in requantization.multipliers], np.int64)
+    words = np.stack([sums.bias, mantissas, shift_words(requantization)])[:, order]
+    table = words.reshape(3, -1, 2).transpose(1, 0, 2).reshape(-1, 6)
+    for pair in range(len(table) - 1):
+        if (pair + 1) % -(-channels_at_once // 2):
+            single = channels % 2 and pair == len(table) - 2
+            table[pair, 5] |= LAST_IS_SINGLE if single else ANOTHER_PAIR
+    signed: npt.NDArray[np.int32] = table.astype(np.uint64).astype(np.uint32).view(np.int32)
+    return signed
 
 
 def stream(
@@ -91,24 +106,23 @@ def stream(
     channels, segments, length = weights.shape
     blocks = -(-length // BLOCK)
     padded = np.zeros((channels + channels % 2, segments, blocks * BLOCK), np.int8)
-    order = [*range(channels), *([channels - 1] * (channels % 2))]
-    padded[:, :, :length] = weights[order]
+    padded[:, :, :length] = weights[[*range(channels), *([channels - 1] * (channels % 2))]]
     pairs = padded.reshape(-1, 2, segments, blocks, BLOCK).transpose(0, 2, 3, 1, 4)
-    mantissas = np.array([m.mantissa for m in requantization.multipliers], np.int64)
-    words = np.stack([sums.bias, mantissas, shift_words(requantization)])[:, order]
-    records = words.reshape(3, -1, 2).transpose(1, 0, 2).reshape(-1, 6)
-    records[:-1, 5] |= ANOTHER_PAIR
-    if channels % 2 and channels > 1:
-        records[-2, 5] ^= ANOTHER_PAIR | LAST_IS_SINGLE
-    rows = [
-        np.concatenate([np.ascontiguousarray(pair).ravel().view(np.int32), as_int32(record)])
-        for pair, record in zip(pairs, records, strict=True)
-    ]
+    return stream_of(
+        pairs.reshape(len(pairs), -1),
+        records(sums, requantization, channels),
+        f"[{segments}][{blocks}][2][16]",
+    )
+
+
+def stream_of(weights: npt.NDArray[np.int8], table: npt.NDArray[np.int32], shape: str) -> Constant:
+    """Weights [pairs, bytes] of `shape` with the record of each pair behind them."""
+    words = np.ascontiguousarray(weights).view(np.int32)
     return Constant(
         "stream",
-        np.concatenate(rows),
-        f"[{len(rows)}] pairs of channels: int8 weights [{segments}][{blocks}][2][16], two biases, "
-        "two multipliers, two shifts",
+        np.concatenate([words, table], axis=1).ravel(),
+        f"[{len(table)}] pairs of channels: int8 weights {shape}, two biases, two multipliers, "
+        "two shifts",
     )
 
 
