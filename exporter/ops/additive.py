@@ -10,15 +10,17 @@ tensorflow/lite/kernels/internal/reference/sub.h.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from exporter.graph.ir import Graph, Op
+from exporter.ops import kernels
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
 from exporter.ops.base import Lowering
-from exporter.ops.candidate import Param
-from exporter.ops.elementwise import SIDES, ElementwiseOperator, Int64Array
+from exporter.ops.candidate import Candidate, Param
+from exporter.ops.elementwise import SIDES, ElementwiseOperator, Int64Array, output_range
+from exporter.ops.lookup import INPUTS
 
 LEFT_SHIFT = 20
 HALF = Multiplier(2**30, 0)
@@ -27,6 +29,21 @@ HALF = Multiplier(2**30, 0)
 def output_scale_is_wide_enough(graph: Graph, op: Op) -> bool:
     """Twice the larger input scale is less than 2^20 output scales."""
     return _output_real(graph, op) < 1.0
+
+
+class AdditiveLayer(NamedTuple):
+    """What kernels see of a sum or difference of two activations of one shape.
+
+    Outputs are close to `slopes[0] * left + slopes[1] * right + constant`, clamped to `limits`;
+    `outputs`: int64 [256,256], all of them, for left and right operands from -128 to 127.
+    """
+
+    kind: str
+    elements: int
+    outputs: Int64Array
+    slopes: tuple[float, float]
+    constant: float
+    limits: tuple[int, int]
 
 
 class AdditiveOperator(ElementwiseOperator):
@@ -44,6 +61,28 @@ class AdditiveOperator(ElementwiseOperator):
         ]
         total = requantize(terms[0] + self.sign * terms[1], output_multiplier(graph, op))
         return total + graph[op.outputs[0]].zero_point
+
+    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        layer = self._layer(context)
+        offers = kernels.offered("add", context.target, layer) if layer is not None else ()
+        return (*offers, *super().candidates(context))
+
+    def _layer(self, context: Lowering) -> AdditiveLayer | None:
+        """None where an operand is constant or broadcast."""
+        graph, op, output = context.graph, context.op, context.output
+        operands = context.input(0), context.input(1)
+        if any(tensor.is_constant or tensor.shape != output.shape for tensor in operands):
+            return None
+        slopes = operands[0].scale / output.scale, self.sign * operands[1].scale / output.scale
+        zero_points = sum(s * t.zero_point for s, t in zip(slopes, operands, strict=True))
+        return AdditiveLayer(
+            kind=op.kind,
+            elements=output.elements,
+            outputs=self._clamped(graph, op, INPUTS[:, None], INPUTS),
+            slopes=slopes,
+            constant=output.zero_point - zero_points,
+            limits=output_range(graph, op),
+        )
 
     def kernel(self, context: Lowering) -> tuple[str, dict[str, Param], int]:
         graph, op = context.graph, context.op
