@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from exporter.ops.candidate import Candidate, MicroKernel, Param, Rows
@@ -21,10 +23,28 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     places = tiles.output_form(layer.channels, layer.requantization)
     if form is None or places is None:
         return ()
-    return tuple(
-        found
-        for found in (_in_place(layer, form, places), _packed(layer, form, places))
-        if found is not None
+    ways = (_in_columns, _in_place, _packed)
+    return tuple(found for way in ways if (found := way(layer, form, places)) is not None)
+
+
+def _in_columns(layer: SpatialLayer, form: tiles.Form, places: tuple[int, ...]) -> Candidate | None:
+    """As in place, and each column is loaded once for all windows of a tile."""
+    _, kernel_h, kernel_w, depth = layer.weights.shape
+    horizontal = layer.horizontal
+    if horizontal.stride > 1 or horizontal.dilation > 1 or horizontal.output < 4:
+        return None
+    tile = tiles.column_tile((kernel_h, kernel_w), depth, form)
+    plain = _in_place(layer, form, places)
+    if tile is None or plain is None:
+        return None
+    before, _ = tiles.tile_instructions(kernel_h, kernel_w * depth, layer.channels, form)
+    now = tiles.column_tile_instructions((kernel_h, kernel_w), depth, layer.channels, form)
+    quads = layer.images * layer.vertical.output * (horizontal.output // 4)
+    return replace(
+        plain,
+        micro_kernels=(tile, *plain.micro_kernels[1:]),
+        instructions=plain.instructions - quads * (before - now),
+        choice=f"4 pixels by 2 channels, columns shared, {form.text}",
     )
 
 

@@ -20,6 +20,7 @@ BLOCK = 16
 ANOTHER_PAIR, LAST_IS_SINGLE = 1 << 8, 1 << 9
 UNROLLED_BLOCKS = 9
 LARGEST_OFFSET = 2**16 - 1
+LARGEST_VECTOR_OFFSET = 508
 
 
 @dataclass(frozen=True)
@@ -162,6 +163,33 @@ def tiles_for(columns: int, segments: int, length: int, form: Form) -> tuple[Mic
     return tuple(
         tile(templates[pixels], segments, length, form) for pixels in pixel_counts(columns)
     )
+
+
+def column_tile(kernel: tuple[int, int], depth: int, form: Form) -> MicroKernel | None:
+    """`tile_columns` for windows next to each other; None where registers or offsets do not reach.
+
+    Three registers hold rows; a vector is loaded from 508 bytes away at most.
+    """
+    kernel_h, kernel_w = kernel
+    farthest = max((kernel_w + 2) * depth + depth - BLOCK, 2 * kernel_w * depth - BLOCK)
+    if kernel_h > 3 or kernel_w == 1 or depth % BLOCK or farthest > LARGEST_VECTOR_OFFSET:
+        return None
+    return MicroKernel(
+        template="mve/micro/tile_columns",
+        name=f"tile_columns_{kernel_h}x{kernel_w}x{depth}{form.label}",
+        params=(
+            ("segments", kernel_h),
+            ("kernel_w", kernel_w),
+            ("depth", depth),
+            *form.params,
+        ),
+    )
+
+
+def column_tile_instructions(kernel: tuple[int, int], depth: int, channels: int, form: Form) -> int:
+    """Of one call, measured."""
+    rows = kernel[0] * (1 + depth // BLOCK * (3 + 11 * kernel[1]))
+    return 40 + -(-channels // 2) * (rows + 20 + form.instructions)
 
 
 def tile_instructions(segments: int, length: int, channels: int, form: Form) -> tuple[int, int]:
