@@ -10,14 +10,15 @@ tensorflow/lite/kernels/internal/reference/sub.h.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from exporter.graph.ir import Graph, Op
+from exporter.ops import kernels
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
 from exporter.ops.base import Lowering
-from exporter.ops.candidate import Constant, Param
+from exporter.ops.candidate import Candidate, Constant, Param
 from exporter.ops.elementwise import (
     SIDES,
     ElementKernel,
@@ -39,6 +40,21 @@ def output_scale_is_wide_enough(graph: Graph, op: Op) -> bool:
     return _output_real(graph, op) < 1.0
 
 
+class AdditiveLayer(NamedTuple):
+    """What kernels see of a sum or difference of two activations of one shape.
+
+    Outputs are close to `slopes[0] * left + slopes[1] * right + constant`, clamped to `limits`;
+    `outputs`: int64 [256,256], all of them, for left and right operands from -128 to 127.
+    """
+
+    kind: str
+    elements: int
+    outputs: Int64Array
+    slopes: tuple[float, float]
+    constant: float
+    limits: tuple[int, int]
+
+
 class AdditiveOperator(ElementwiseOperator):
     """ADD where `sign` is 1, SUB where it is -1."""
 
@@ -49,6 +65,28 @@ class AdditiveOperator(ElementwiseOperator):
         terms = [self._term(graph, op, side, values) for side, values in enumerate((left, right))]
         total = requantize(terms[0] + terms[1], output_multiplier(graph, op))
         return total + graph[op.outputs[0]].zero_point
+
+    def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        layer = self._layer(context)
+        offers = kernels.offered("add", context.target, layer) if layer is not None else ()
+        return (*offers, *super().candidates(context))
+
+    def _layer(self, context: Lowering) -> AdditiveLayer | None:
+        """None where an operand is constant or broadcast."""
+        graph, op, output = context.graph, context.op, context.output
+        operands = context.input(0), context.input(1)
+        if any(tensor.is_constant or tensor.shape != output.shape for tensor in operands):
+            return None
+        slopes = operands[0].scale / output.scale, self.sign * operands[1].scale / output.scale
+        zero_points = sum(s * t.zero_point for s, t in zip(slopes, operands, strict=True))
+        return AdditiveLayer(
+            kind=op.kind,
+            elements=output.elements,
+            outputs=self.all_outputs(graph, op),
+            slopes=slopes,
+            constant=output.zero_point - zero_points,
+            limits=output_range(graph, op),
+        )
 
     def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
         form = self._linear_form(context.graph, context.op)

@@ -234,7 +234,7 @@ def finish(
             numbers | literals, (), SCALED_INSTRUCTIONS + clamp, "one multiplier, as a literal"
         )
     extra = sum(constant.bytes for constant in scaled.constants()) - bytes_of_plain
-    worth = outputs * saved * len(scaled.offsets) > extra * target.instructions_per_flash_byte
+    worth = outputs * saved * len(scaled.offsets) > extra * target.price_of_flash
     if target.optimize == "size" or not worth:
         return plain
     return Finish(

@@ -17,7 +17,7 @@ from tests.ops.kernels.twins import wrong_bytes
 from tests.ops.test_depthwise_conv_2d import depthwise
 
 DSP = Target(instruction_set="dsp")
-FREE = Target(instruction_set="dsp", instructions_per_flash_byte=0)
+FREE = Target(instruction_set="dsp", flash_price=0)
 
 STRIDES = ((1, 1), (2, 2), (2, 1), (1, 2))
 
