@@ -2,8 +2,8 @@
 
 Each layer's kernel is compiled twice into one firmware, with assembly and with twins. Both make the
 calls that the layer makes, on rows, scratch and outputs that lie apart in noise: all of memory must
-agree afterwards, and all but the scratch and the wanted outputs must be as it was. Words that are
-loaded from odd addresses fault.
+agree afterwards, and all but the scratch and the wanted outputs must be as it was. With gcc
+words that are loaded from odd addresses fault.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ Int64Array = npt.NDArray[np.int64]
 
 PAIRS_BYTES = 1024
 """Scratch for pairs beyond which the columns are done in strips."""
-WHOLE_COLUMNS = 6
+WHOLE_COLUMNS = 7
 """Rows of at most this many outputs are unrolled whole."""
 LARGEST_OFFSET, LARGEST_DOUBLE_OFFSET = 4095, 1020
 """What a load or store of a word, or of two, can add to its base register."""
@@ -203,7 +203,7 @@ def _tile_records(form: Form, shared: bool) -> npt.NDArray[np.int32]:
 
 def _unroll(columns: int) -> int:
     """Outputs side by side: all divide the row where possible."""
-    return next((count for count in (6, 5, 4) if columns % count == 0), 4)
+    return next((count for count in (6, 5, 7, 4) if columns % count == 0), 4)
 
 
 def _blocking(layer: SpatialLayer, rows: int, words: int) -> Blocking:
@@ -297,7 +297,8 @@ def _instructions(layer: SpatialLayer, blocking: Blocking, cost: Cost) -> int:
         column = 23 if blocking.pairs == 2 else 12 * blocking.pairs + 5
         prepare = channels / 4 * (columns / strips * column + 18)
     else:
-        prepare = channels * (columns / strips * (4 * blocking.pairs + 4) + 28)
+        column = 4 * blocking.pairs + (2 if blocking.pairs in (2, 3) else 4)
+        prepare = channels * (columns / strips * column + 28)
     call = 140 + prepare + -(-channels // 4) * (cost.call + 12) + channels * cost.channel
     rows = vertical.output * strips * channels * cost.row
     return round(layer.images * (calls * call + rows))
