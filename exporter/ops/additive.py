@@ -18,7 +18,7 @@ from exporter.graph.ir import Graph, Op
 from exporter.ops import kernels
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
 from exporter.ops.base import Lowering
-from exporter.ops.candidate import Candidate, Constant, Param
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
 from exporter.ops.elementwise import (
     SIDES,
     ElementKernel,
@@ -96,7 +96,13 @@ class AdditiveOperator(ElementwiseOperator):
                 ElementKernel("generic/add_linear", literals, 8, "one shift, all pairs checked"),
             )
         reference = ElementKernel("generic/add", self._literals(context), 22, NO_FORM)
-        return (self._with_table(context), reference)
+        with_table = self._with_table(context)
+        if (
+            context.target.instruction_set == "generic"
+            or with_table.literals["requantize"] != "right"
+        ):
+            return (with_table, reference)
+        return (_doubled(with_table), with_table, reference)
 
     def _term(self, graph: Graph, op: Op, side: int, values: Int64Array) -> Int64Array:
         """An operand in parts of 2^-20 of twice the larger scale, with its sign in the sum."""
@@ -149,6 +155,31 @@ class AdditiveOperator(ElementwiseOperator):
             literals[f"{side}_multiplier"] = multiplier.mantissa
             literals[f"{side}_shift"] = max(-multiplier.shift, 1)
         return literals
+
+
+def _doubled(kernel: ElementKernel) -> ElementKernel:
+    """The kernel for the DSP extension, whose sums are doubled: all of them stay below 2^29."""
+    literals = kernel.literals
+    shift, zero_point = int(str(literals["shift"])), int(str(literals["zero_point"]))
+    half = (zero_point << shift) + (1 << (shift - 1))
+    if abs(half) >= 2**30:
+        return kernel
+    micro = MicroKernel(
+        "dsp/micro/quantize_doubled", f"quantize_doubled_{shift}", (("shift", shift),)
+    )
+    terms = kernel.constants[0]
+    return ElementKernel(
+        "dsp/add_table",
+        {**literals, "step": 2 * int(str(literals["step"])), "half": half},
+        9,
+        kernel.choice,
+        (
+            Constant(
+                terms.role, terms.values.astype(np.int32) * np.int32(2), f"{terms.layout}, doubled"
+            ),
+        ),
+        (micro,),
+    )
 
 
 def operand_multipliers(graph: Graph, op: Op) -> tuple[Multiplier, Multiplier]:

@@ -17,7 +17,7 @@ from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
 from exporter.ops.arithmetic import INT8_MAX, INT8_MIN, activation_range
 from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
-from exporter.ops.candidate import Candidate, Constant, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
 from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.linear import activation_is_known
 from exporter.ops.lookup import INPUTS, lookup
@@ -53,6 +53,7 @@ class ElementKernel(NamedTuple):
     instructions: int
     choice: str
     constants: tuple[Constant, ...] = ()
+    micro_kernels: tuple[MicroKernel, ...] = ()
 
 
 class ElementwiseOperator(Operator):
@@ -135,6 +136,7 @@ class ElementwiseOperator(Operator):
                 if tensor.is_constant
             )
             + kernel.constants,
+            micro_kernels=kernel.micro_kernels,
             rereads=False,
             instructions=output.elements * (kernel.instructions + clamping),
             choice=kernel.choice,

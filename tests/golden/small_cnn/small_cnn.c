@@ -214,12 +214,14 @@ static void softmax_3(
         for (; sum < 0x80000000u; sum <<= 1) {
             --shift;
         }
-        const int32_t reciprocal = nano_reciprocal((int32_t)(sum - 0x80000000u));
+        const uint32_t reciprocal = 2u * (uint32_t)nano_reciprocal((int32_t)(sum - 0x80000000u));
 
         for (int32_t i = 0; i < 3; ++i) {
-            const int32_t share = nano_fixed_product(reciprocal, exponential[largest - input[i]]);
-            const uint32_t rounded = ((uint32_t)share + (1u << (shift - 1))) >> shift;
-            output[i] = (int8_t)(rounded > 255 ? 127 : (int32_t)rounded - 128);
+            /* round(product / 2^32): the reciprocal is in Q0.32. */
+            const uint64_t product = (uint64_t)reciprocal * (uint32_t)exponential[largest - input[i]];
+            const uint32_t share = (uint32_t)(product >> 32) + ((uint32_t)product >> 31);
+            const uint32_t rounded = (share + (1u << (shift - 1))) >> shift;
+            output[i] = (int8_t)nano_clamp((int32_t)rounded - 128, -128, 127);
         }
     }
 }
