@@ -41,17 +41,14 @@ def output_scale_is_wide_enough(graph: Graph, op: Op) -> bool:
 
 
 class AdditiveLayer(NamedTuple):
-    """What kernels see of a sum or difference of two activations of one shape.
+    """What kernels see of a sum or difference of two activations of one shape, `elements` each.
 
-    Outputs are close to `slopes[0] * left + slopes[1] * right + constant`, clamped to `limits`;
-    `outputs`: int64 [256,256], all of them, for left and right operands from -128 to 127.
+    `form`: the linear form that is right for every pair of operands; `limits`: of the outputs.
     """
 
     kind: str
     elements: int
-    outputs: Int64Array
-    slopes: tuple[float, float]
-    constant: float
+    form: Linear
     limits: tuple[int, int]
 
 
@@ -72,21 +69,13 @@ class AdditiveOperator(ElementwiseOperator):
         return (*offers, *super().candidates(context))
 
     def _layer(self, context: Lowering) -> AdditiveLayer | None:
-        """None where an operand is constant or broadcast."""
+        """None where an operand is constant or broadcast, or where no linear form holds."""
         graph, op, output = context.graph, context.op, context.output
         operands = context.input(0), context.input(1)
-        if any(tensor.is_constant or tensor.shape != output.shape for tensor in operands):
+        form = self._linear_form(graph, op)
+        if form is None or any(t.is_constant or t.shape != output.shape for t in operands):
             return None
-        slopes = operands[0].scale / output.scale, self.sign * operands[1].scale / output.scale
-        zero_points = sum(s * t.zero_point for s, t in zip(slopes, operands, strict=True))
-        return AdditiveLayer(
-            kind=op.kind,
-            elements=output.elements,
-            outputs=self.all_outputs(graph, op),
-            slopes=slopes,
-            constant=output.zero_point - zero_points,
-            limits=output_range(graph, op),
-        )
+        return AdditiveLayer(op.kind, output.elements, form, output_range(graph, op))
 
     def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
         form = self._linear_form(context.graph, context.op)

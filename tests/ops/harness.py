@@ -30,6 +30,7 @@ from exporter.graph.tflite_reader import read
 from exporter.graph.verify import verify
 from exporter.hil.vectors import make_vectors
 from exporter.ops.base import Dialect, InstructionSet, Target
+from exporter.ops.candidate import MicroKernel
 from exporter.oracle import find_backend
 from exporter.plan.check import check
 from exporter.plan.planner import plan
@@ -341,14 +342,14 @@ def models_source(cases: Sequence[Case]) -> str:
     micro-kernels of one name are the same, and printed once.
     """
     parts = []
-    printed: set[str] = set()
+    printed: dict[str, MicroKernel] = {}
     for number, case in enumerate(cases):
         prefix = f"m{number}"
         new = tuple(micro for micro in case.program.micro_kernels if micro.name not in printed)
-        printed |= {micro.name for micro in new}
+        printed |= {micro.name: micro for micro in new}
+        assert all(printed[micro.name] == micro for micro in case.program.micro_kernels)
         files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
         names = [function.name for function in case.program.functions]
-        names += [micro_kernel.name for micro_kernel in case.program.micro_kernels]
         if number == 0:
             parts.append(files["model/nano_arithmetic.h"])
         parts += [f"#define {name} {prefix}_{name}\n" for name in names]

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from exporter.ops.additive import AdditiveLayer
 from exporter.ops.candidate import Candidate, MicroKernel, Rows
-from exporter.ops.folded import linear_form
 
 AT_ONCE = 8
 
 
 def candidates(layer: AdditiveLayer) -> tuple[Candidate, ...]:
-    """Nothing for a few elements, or where no linear form is right for every pair of operands."""
+    """Nothing for a few elements."""
     if layer.elements < AT_ONCE:
-        return ()
-    form = linear_form(layer.outputs, layer.slopes, layer.constant, layer.limits)
-    if form is None:
         return ()
     low, high = layer.limits
     candidate = Candidate(
@@ -27,7 +23,7 @@ def candidates(layer: AdditiveLayer) -> tuple[Candidate, ...]:
             "elements": layer.elements,
             "low": low,
             "high": high,
-            **form._asdict(),
+            **layer.form._asdict(),
         },
         micro_kernels=(MicroKernel("mve/micro/add_eights", "add_eights"),),
         rereads=False,
