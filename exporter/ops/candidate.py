@@ -103,12 +103,16 @@ class MicroKernel:
     """An inner loop under the kernels. Equal names stand for equal C.
 
     `template`: below `firmware_templates/kernels`, without suffix, e.g. `dsp/micro/tile_4x2`;
-    `params`: the literals it is printed with.
+    `params`: the literals it is printed with. It may use the header `model/nano_<set>.h`.
     """
 
     template: str
     name: str
     params: tuple[tuple[str, Param], ...] = ()
+
+    @property
+    def instruction_set(self) -> str:
+        return self.template.partition("/")[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -65,8 +65,10 @@ def render_model(
         function.name: render(f"kernels/{function.kernel}.c.j2", function=function)
         for function in program.functions
     }
+    headers = _headers(program)
     context = {
         "program": program,
+        "headers": headers,
         "prefix": prefix,
         "upper": prefix.upper(),
         "micro_kernels": micro_kernels,
@@ -78,8 +80,18 @@ def render_model(
         f"model/{prefix}{suffix}": render(f"model/model{suffix}.j2", **context)
         for suffix in suffixes
     }
-    arithmetic = template_folder() / "model" / "nano_arithmetic.h"
-    return files | {"model/nano_arithmetic.h": arithmetic.read_text(encoding="utf-8")}
+    folder = template_folder() / "model"
+    return files | {
+        f"model/{header}": (folder / header).read_text(encoding="utf-8") for header in headers
+    }
+
+
+def _headers(program: Program) -> tuple[str, ...]:
+    """The arithmetic, and the header of each instruction set that has one and is used."""
+    used = sorted({micro.instruction_set for micro in program.micro_kernels})
+    optional = (f"nano_{name}.h" for name in used)
+    folder = template_folder() / "model"
+    return ("nano_arithmetic.h", *(name for name in optional if (folder / name).is_file()))
 
 
 def render_description(program: Program, *, prefix: str, board: str, build_id: str) -> str:

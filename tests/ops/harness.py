@@ -343,6 +343,7 @@ def models_source(cases: Sequence[Case]) -> str:
     """
     parts = []
     printed: dict[str, MicroKernel] = {}
+    pasted: set[str] = set()
     for number, case in enumerate(cases):
         prefix = f"m{number}"
         new = tuple(micro for micro in case.program.micro_kernels if micro.name not in printed)
@@ -350,8 +351,9 @@ def models_source(cases: Sequence[Case]) -> str:
         assert all(printed[micro.name] == micro for micro in case.program.micro_kernels)
         files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
         names = [function.name for function in case.program.functions]
-        if number == 0:
-            parts.append(files["model/nano_arithmetic.h"])
+        headers = [path for path in files if path.startswith("model/nano_")]
+        parts += [files[path] for path in headers if path not in pasted]
+        pasted |= set(headers)
         parts += [f"#define {name} {prefix}_{name}\n" for name in names]
         order = (".h", "_weights.h", "_layers.h", "_weights.c", ".c")
         parts += [f"/* {case.name} */\n{files[f'model/{prefix}{suffix}']}" for suffix in order]

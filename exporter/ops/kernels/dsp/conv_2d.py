@@ -15,7 +15,7 @@ import numpy.typing as npt
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
 from exporter.ops.kernels.dsp import winograd
 from exporter.ops.kernels.dsp.requantize import DspRequantization, scaled, shifted
-from exporter.ops.kernels.dsp.tiles import HALVES, stream, tile_kernel
+from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
 from exporter.ops.kernels.packing import padding_ring
 from exporter.ops.layers import SpatialLayer
 
@@ -165,7 +165,7 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
         # A tile for three pixels costs less than three single ones.
         "overlaps": columns > TILE and columns % TILE == 3,
     }
-    micro_kernels = [HALVES]
+    micro_kernels: list[MicroKernel] = []
     if columns >= TILE:
         micro_kernels += [PACK_4, tiles[0]]
     if columns % TILE and not params["overlaps"]:

@@ -11,9 +11,6 @@ from exporter.ops.candidate import MicroKernel
 from exporter.ops.kernels.dsp.requantize import DspRequantization
 from exporter.ops.linear import Requantization
 
-HALVES = MicroKernel("dsp/micro/halves", "nano_dsp_halves")
-"""Helpers in C, before all others."""
-
 
 def tile_kernel(stem: str, form: DspRequantization, last: Requantization) -> MicroKernel:
     """`dsp/micro/<stem>` for a form of requantisation; layers alike in it share the function."""

@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows
 from exporter.ops.kernels.dsp.requantize import DspRequantization, scaled, shifted
-from exporter.ops.kernels.dsp.tiles import HALVES, stream, tile_kernel
+from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
 from exporter.ops.kernels.packing import padding_ring
 from exporter.ops.layers import SpatialLayer
 
@@ -193,7 +193,6 @@ def _candidate(
         ring=padding_ring(vertical, horizontal, depth, layer.source.zero_point),
         images=layer.images,
         micro_kernels=(
-            HALVES,
             MicroKernel(f"dsp/micro/{stem}_pack_2", f"nano_dsp_{stem}_pack_2"),
             tile,
         ),

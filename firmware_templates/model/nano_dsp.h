@@ -1,3 +1,12 @@
+/* What the kernels for the DSP extension share: int16 halves of words. */
+#ifndef NANO_DSP_H
+#define NANO_DSP_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "nano_arithmetic.h"
+
 /* Two int16 halves in a word. */
 static inline int32_t nano_dsp_pair(int32_t low, int32_t high)
 {
@@ -64,7 +73,8 @@ static inline int32_t nano_dsp_sxtb16_odd(int32_t word)
 }
 
 /* The scaled form, record {multiplier, rounding}. */
-static inline int8_t nano_dsp_scaled(int32_t sum, const int32_t *record, int32_t shift, int32_t low, int32_t high)
+static inline int8_t nano_dsp_scaled(int32_t sum, const int32_t *record, int32_t shift, int32_t low,
+                                     int32_t high)
 {
     const int32_t scaled = (int32_t)(((int64_t)sum * record[0]) >> 32) + record[1];
     return (int8_t)nano_clamp(scaled >> shift, low, high);
@@ -77,4 +87,6 @@ static inline int8_t nano_dsp_shifted(int32_t sum, const int32_t *record, int32_
     const int32_t scaled = (int32_t)(((int64_t)sum * record[0] + half) >> 32) + record[1];
     return (int8_t)nano_clamp((scaled - (sum < 0)) >> record[2], low, high);
 }
+#endif
+
 #endif
