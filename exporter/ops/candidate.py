@@ -68,13 +68,15 @@ class Window:
 class Ring:
     """Prepared input rows: `slots` rows of `pitch_bytes`, then one row of `fill` for the outside.
 
-    The input row starts `margin_bytes` into its slot; the margins hold `fill`.
+    The input row starts `margin_bytes` into its slot; the margins hold `fill`. The kernel's row
+    begins `lead_bytes` into the slot: they put the input row on a word, so that words are copied.
     """
 
     slots: int
     pitch_bytes: int
     margin_bytes: int
     fill: int
+    lead_bytes: int = 0
 
     @property
     def bytes(self) -> int:
@@ -153,6 +155,15 @@ class Candidate:
     def constant_bytes(self) -> int:
         """Flash that the packed constants take."""
         return sum(constant.bytes for constant in self.constants)
+
+    @property
+    def copy_instructions(self) -> int:
+        """Estimate of what bringing the input into the ring takes, beside `instructions`."""
+        if self.ring is None:
+            return 0
+        (rows,) = self.inputs
+        by_words = rows.bytes % 4 == self.ring.pitch_bytes % 4 == self.ring.margin_bytes % 4 == 0
+        return self.images * rows.count * (30 + rows.bytes * (1 if by_words else 8) // 2)
 
     @property
     def input_rows(self) -> int:

@@ -90,7 +90,9 @@ def cheapest(target: Target, candidates: Sequence[Candidate]) -> Candidate:
     """The least of instructions and flash together, at the target's price of a byte of flash."""
     return min(
         candidates,
-        key=lambda item: item.instructions + target.price_of_flash * item.constant_bytes,
+        key=lambda item: (
+            item.instructions + item.copy_instructions + target.price_of_flash * item.constant_bytes
+        ),
     )
 
 

@@ -9,6 +9,9 @@ from exporter.ops.candidate import Ring
 from exporter.ops.geometry import Axis
 
 
+WORD_BYTES = 4
+
+
 def interleave(weights: npt.NDArray[np.int8], block: int) -> npt.NDArray[np.int8]:
     """Weights [O, K] in the order [O / block][K][block], then the rest of the channels as one."""
     channels, depth = weights.shape
@@ -29,9 +32,11 @@ def padding_ring(
     if not (vertical.is_padded or horizontal.is_padded):
         return None
     columns = horizontal.before + horizontal.input + horizontal.after
+    lead = -(horizontal.before * depth) % WORD_BYTES
     return Ring(
         slots=min(vertical.extent + (rows_per_call - 1) * vertical.stride, vertical.input),
-        pitch_bytes=columns * depth,
-        margin_bytes=horizontal.before * depth,
+        pitch_bytes=-(-(lead + columns * depth) // WORD_BYTES) * WORD_BYTES,
+        margin_bytes=lead + horizontal.before * depth,
         fill=fill,
+        lead_bytes=lead,
     )

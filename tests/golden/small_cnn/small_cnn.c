@@ -236,22 +236,22 @@ static void softmax_3(
  * 2,592 multiply-accumulates, kernel generic/conv_2d: requantised in one step */
 void small_cnn_layer_0_conv_2d(int8_t *arena)
 {
-    const int8_t *const input = arena + 144;
+    const int8_t *const input = arena + 224;
     int8_t *const output = arena + 0;
-    int8_t *const ring = arena + 216; /* 3 rows of 16 bytes, then one of padding */
+    int8_t *const ring = arena + 144; /* 3 rows of 20 bytes, then one of padding */
     const int8_t *rows[3];
 
-    memset(ring, -128, 64);
+    memset(ring, -128, 80);
     int32_t ready = 0; /* input rows in the ring so far */
     for (int32_t y = 0; y < 6; ++y) {
         const int32_t top = y - 1;
         for (; ready < 6 && ready < top + 3; ++ready) {
-            memcpy(ring + ready % 3 * 16 + 2, input + ready * 12, 12);
+            memcpy(ring + ready % 3 * 20 + 4, input + ready * 12, 12);
         }
         for (int32_t k = 0; k < 3; ++k) {
             const int32_t row = top + k;
             const int32_t slot = row >= 0 && row < 6 ? row % 3 : 3;
-            rows[k] = ring + slot * 16;
+            rows[k] = ring + slot * 20 + 2;
         }
         conv_2d_3x3_2x4(rows, output + y * 24,
             small_cnn_weights_0, small_cnn_bias_0, small_cnn_multiplier_0, small_cnn_offset_0);
@@ -351,7 +351,7 @@ void small_cnn_layer_6_softmax(int8_t *arena)
 
 int8_t small_cnn_arena[SMALL_CNN_GUARD_BYTES + 416 + SMALL_CNN_GUARD_BYTES] __attribute__((aligned(16)));
 
-int8_t *const small_cnn_input_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 144;
+int8_t *const small_cnn_input_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 224;
 int8_t *const small_cnn_output_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 0;
 
 void small_cnn_init(void)
