@@ -34,8 +34,9 @@ format: setup  ## bring Python and C into the house's form
 	$(BIN)/ruff check --fix .
 	$(C_FILES) | xargs $(BIN)/clang-format -i
 
-bench: setup  ## instructions, arena and code of ../shared/models beside TensorFlow Lite Micro's
+bench: setup  ## instructions, cycles, arena and flash of ../shared/models beside TensorFlow Lite Micro's
 	$(BIN)/python -m tests.benchmarks.table
+	$(BIN)/python -m tests.benchmarks.layers
 	$(BIN)/python -m tests.benchmarks.verify_time
 
 docs: setup  ## write the generated documents anew

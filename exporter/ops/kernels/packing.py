@@ -8,7 +8,6 @@ import numpy.typing as npt
 from exporter.ops.candidate import Ring
 from exporter.ops.geometry import Axis
 
-
 WORD_BYTES = 4
 
 
