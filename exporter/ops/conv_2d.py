@@ -78,9 +78,8 @@ class Conv2D(linear.LinearOperator):
         multipliers = linear.channel_multipliers(source, weights, output, weights.shape[0])
         return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
 
-    def kernels(
-        self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
-    ) -> tuple[Candidate, ...]:
+    def kernels(self, context: Lowering, settled: linear.Settled) -> tuple[Candidate, ...]:
+        weights = context.input(1).constant.astype(np.int8)
         vertical, horizontal = _axes(context.graph, context.op)
         layer = SpatialLayer(
             target=context.target,
@@ -88,9 +87,9 @@ class Conv2D(linear.LinearOperator):
             output=context.output,
             vertical=vertical,
             horizontal=horizontal,
-            weights=context.input(1).constant.astype(np.int8),
-            sums=sums,
-            requantization=requantization,
+            weights=np.where(settled.weighted[:, None, None, None], weights, 0),
+            sums=settled.sums,
+            requantization=settled.requantization,
         )
         return kernels.offered("conv_2d", context.target, layer)
 

@@ -66,9 +66,7 @@ class DepthwiseConv2D(linear.LinearOperator):
         multipliers = linear.channel_multipliers(source, weights, output, weights.shape[-1])
         return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
 
-    def kernels(
-        self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
-    ) -> tuple[Candidate, ...]:
+    def kernels(self, context: Lowering, settled: linear.Settled) -> tuple[Candidate, ...]:
         weights = context.input(1).constant.astype(np.int8)
         vertical, horizontal = _axes(context.graph, context.op)
         layer = SpatialLayer(
@@ -77,9 +75,9 @@ class DepthwiseConv2D(linear.LinearOperator):
             output=context.output,
             vertical=vertical,
             horizontal=horizontal,
-            weights=weights[0],
-            sums=sums,
-            requantization=requantization,
+            weights=np.where(settled.weighted, weights[0], 0),
+            sums=settled.sums,
+            requantization=settled.requantization,
         )
         return kernels.offered("depthwise_conv_2d", context.target, layer)
 

@@ -79,17 +79,16 @@ class FullyConnected(linear.LinearOperator):
             np.clip(bounds.high + 1, last.low, last.high),
         )
 
-    def kernels(
-        self, context: Lowering, sums: linear.Accumulator, requantization: linear.Requantization
-    ) -> tuple[Candidate, ...]:
+    def kernels(self, context: Lowering, settled: linear.Settled) -> tuple[Candidate, ...]:
         _require_reference(context)
+        weights = context.input(1).constant.astype(np.int8)
         layer = DenseLayer(
             target=context.target,
             source=context.input(),
             output=context.output,
-            weights=context.input(1).constant.astype(np.int8),
-            sums=sums,
-            requantization=requantization,
+            weights=np.where(settled.weighted[:, None], weights, 0),
+            sums=settled.sums,
+            requantization=settled.requantization,
         )
         return kernels.offered("fully_connected", context.target, layer)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -159,6 +159,54 @@ def output_interval(sums: Accumulator, requantization: Requantization) -> Interv
     return Interval(requantization.apply(sums.low), requantization.apply(sums.high))
 
 
+@dataclass(frozen=True, eq=False)
+class Settled:
+    """A layer whose constant channels are easy to compute. `weighted`: bool [O], False where the
+    output is the same for every input and the weights count for nothing.
+    """
+
+    weighted: npt.NDArray[np.bool_]
+    sums: Accumulator
+    requantization: Requantization
+
+
+def settle(sums: Accumulator, requantization: Requantization) -> Settled:
+    """The layer with its constant channels as a bias and a typical multiplier.
+
+    The scale of a filter that died in training is often far from the others', with sums of 30 bits:
+    it would decide how the whole layer is requantised.
+    """
+    outputs = requantization.apply(sums.low)
+    constant = outputs == requantization.apply(sums.high)
+    if not constant.any() or constant.all():
+        return Settled(np.ones(len(constant), np.bool_), sums, requantization)
+    alive = [m for m, idle in zip(requantization.multipliers, constant, strict=True) if not idle]
+    typical = sorted(alive, key=lambda m: (m.shift, m.mantissa))[len(alive) // 2]
+    if typical.mantissa == 0:
+        return Settled(np.ones(len(constant), np.bool_), sums, requantization)
+    real = typical.mantissa * 2.0 ** (typical.shift - 31)
+    wanted = np.rint((outputs - requantization.zero_point) / real)
+    biases = np.clip(wanted, 1 - 2.0**29, 2.0**29 - 1).astype(np.int64)
+    everywhere = replace(requantization, multipliers=(typical,) * len(constant))
+    idle = constant & (everywhere.apply(biases) == outputs)
+    return Settled(
+        ~idle,
+        Accumulator(
+            bias=np.where(idle, biases, sums.bias),
+            low=np.where(idle, biases, sums.low),
+            high=np.where(idle, biases, sums.high),
+            magnitude=np.where(idle, np.abs(biases), sums.magnitude),
+        ),
+        replace(
+            requantization,
+            multipliers=tuple(
+                typical if quiet else own
+                for quiet, own in zip(idle, requantization.multipliers, strict=True)
+            ),
+        ),
+    )
+
+
 class LinearOperator(Operator):
     """An operator whose every output channel is a sum of products with weights known offline."""
 
@@ -173,9 +221,7 @@ class LinearOperator(Operator):
         """From accumulator to output, in the dialect of `target`."""
 
     @abstractmethod
-    def kernels(
-        self, context: Lowering, sums: Accumulator, requantization: Requantization
-    ) -> tuple[Candidate, ...]:
+    def kernels(self, context: Lowering, settled: Settled) -> tuple[Candidate, ...]:
         """The candidates, once it is proven that no int32 overflows."""
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
@@ -187,7 +233,7 @@ class LinearOperator(Operator):
         sums = self.sums(graph, op, context.interval())
         requantization = self.requantization(graph, op, context.target)
         require_int32(graph, op, sums, requantization)
-        return self.kernels(context, sums, requantization)
+        return self.kernels(context, settle(sums, requantization))
 
 
 # Constraints

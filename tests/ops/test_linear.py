@@ -19,6 +19,7 @@ from exporter.ops.linear import (
     channel_multipliers,
     output_interval,
     require_int32,
+    settle,
 )
 
 HALF = Multiplier(2**30, 0)
@@ -160,3 +161,39 @@ def test_unroll_factors_divide(length: int, limit: int) -> None:
     factor = unroll_factor(length, limit)
     assert 1 <= factor <= limit and length % factor == 0
     assert not any(length % larger == 0 for larger in range(factor + 1, limit + 1))
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.integers(-128, 127), st.sampled_from(list(Rounding)))
+def test_a_settled_channel_has_the_same_output(
+    seed: int, zero_point: int, round_: Rounding
+) -> None:
+    """Constant channels, of scales far from the others', keep their value under a typical scale."""
+    rng = np.random.default_rng(seed)
+    multipliers = [quantize_multiplier(float(2.0 ** rng.uniform(-12, -4))) for _ in range(6)]
+    low = rng.integers(-(2**18), 2**18, 6)
+    high = np.where(np.arange(6) < 3, low, low + rng.integers(0, 2**20, 6))
+    sums = Accumulator(low * 0, low, high, abs(low) + abs(high))
+    before = _requantization(*multipliers, rounding=round_, zero_point=zero_point)
+    after = settle(sums, before)
+    constant = before.apply(low) == before.apply(high)
+    assert (after.weighted | constant).all()
+    live = after.weighted
+    assert np.array_equal(after.sums.low[live], low[live])
+    assert np.array_equal(after.sums.high[live], high[live])
+    assert np.array_equal(after.requantization.apply(after.sums.low), before.apply(low))
+    assert np.array_equal(after.requantization.apply(after.sums.high), before.apply(high))
+    assert np.array_equal(after.sums.bias[~live], after.sums.low[~live])
+
+
+def test_a_dead_filter_does_not_decide_the_scale() -> None:
+    """Its sums of 30 bits and its shift of 20 are gone; nothing is settled where all are dead."""
+    ends = np.array([2**30, 5000, 7000], np.int64)
+    sums = Accumulator(ends * 0, np.array([2**30, -5000, -7000]), ends, ends)
+    tiny = Multiplier(2**30, -20)
+    settled = settle(sums, _requantization(tiny, EIGHTH, EIGHTH))
+    assert settled.weighted.tolist() == [False, True, True]
+    assert settled.requantization.multipliers == (EIGHTH, EIGHTH, EIGHTH)
+    assert settled.sums.magnitude.max() == 7000
+    dead = Accumulator(ends * 0, ends, ends, ends)
+    assert settle(dead, _requantization(tiny, tiny, tiny)).weighted.all()

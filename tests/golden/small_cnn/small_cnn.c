@@ -46,10 +46,10 @@ static void conv_2d_3x3_2x4(
                 w += 12;
                 in += 6;
             }
-            out[c] = nano_quantize_scaled(sum00, 14, multiplier[c], offset[c], 0, 21, -128, 127);
-            out[c + 1] = nano_quantize_scaled(sum01, 14, multiplier[c + 1], offset[c + 1], 0, 21, -128, 127);
-            out[c + 4] = nano_quantize_scaled(sum10, 14, multiplier[c], offset[c], 0, 21, -128, 127);
-            out[c + 5] = nano_quantize_scaled(sum11, 14, multiplier[c + 1], offset[c + 1], 0, 21, -128, 127);
+            out[c] = nano_quantize_scaled(sum00, 14, multiplier[c], offset[c], 0, 21, 35, 127);
+            out[c + 1] = nano_quantize_scaled(sum01, 14, multiplier[c + 1], offset[c + 1], 0, 21, 35, 127);
+            out[c + 4] = nano_quantize_scaled(sum10, 14, multiplier[c], offset[c], 0, 21, 35, 127);
+            out[c + 5] = nano_quantize_scaled(sum11, 14, multiplier[c + 1], offset[c + 1], 0, 21, 35, 127);
         }
     }
 }
@@ -64,7 +64,7 @@ static void conv_2d_3x3_2x4(
  *     rows[ky][x * 1 + kx, c] * w[ky,kx,c]) */
 static void depthwise_conv_2d_3x3_4(
     const int8_t *const *rows, int8_t *restrict output,
-    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int32_t *offset)
+    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
 {
     for (int32_t x = 0; x < 6; x += 3) {
         const int32_t left = x * 4;
@@ -104,24 +104,29 @@ static void depthwise_conv_2d_3x3_4(
             sum00 += row2[8] * w[32];
             sum10 += row2[12] * w[32];
             sum20 += row2[16] * w[32];
-            out[c] = nano_quantize_scaled(sum00, 15, multiplier[c], offset[c], 0, 22, -128, 127);
-            out[c + 4] = nano_quantize_scaled(sum10, 15, multiplier[c], offset[c], 0, 22, -128, 127);
-            out[c + 8] = nano_quantize_scaled(sum20, 15, multiplier[c], offset[c], 0, 22, -128, 127);
+            out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -12, -128, 127);
+            out[c + 4] = nano_quantize_right(sum10, multiplier[c], shift[c], -12, -128, 127);
+            out[c + 8] = nano_quantize_right(sum20, multiplier[c], shift[c], -12, -128, 127);
         }
     }
 }
 
-/* ADD: output = quantise(left + right), both at 2^20 parts of twice the larger scale.
+/* ADD as one sum: the factors were checked for every pair of operands.
  *
  * loops:   144
  * output:  int8, may be an operand of its own size */
 static void add_144(
     const int8_t *left, const int8_t *right, int8_t *output)
 {
-    for (int32_t i = 0; i < 144; ++i) {
-        const int32_t sum = nano_requantize_right((left[i] + 128) * (1 << 20), 2094989188, 2)
-            + (right[i] + 128) * (1 << 19);
-        output[i] = nano_quantize_right(sum, 1886665309, 19, 127, -128, 127);
+    for (int32_t i = 0; i < 144; i += 8) {
+        output[i] = (int8_t)nano_clamp((-1205318165 + left[i] * 4166509 + right[i] * 838119) >> 23, -128, 127);
+        output[i + 1] = (int8_t)nano_clamp((-1205318165 + left[i + 1] * 4166509 + right[i + 1] * 838119) >> 23, -128, 127);
+        output[i + 2] = (int8_t)nano_clamp((-1205318165 + left[i + 2] * 4166509 + right[i + 2] * 838119) >> 23, -128, 127);
+        output[i + 3] = (int8_t)nano_clamp((-1205318165 + left[i + 3] * 4166509 + right[i + 3] * 838119) >> 23, -128, 127);
+        output[i + 4] = (int8_t)nano_clamp((-1205318165 + left[i + 4] * 4166509 + right[i + 4] * 838119) >> 23, -128, 127);
+        output[i + 5] = (int8_t)nano_clamp((-1205318165 + left[i + 5] * 4166509 + right[i + 5] * 838119) >> 23, -128, 127);
+        output[i + 6] = (int8_t)nano_clamp((-1205318165 + left[i + 6] * 4166509 + right[i + 6] * 838119) >> 23, -128, 127);
+        output[i + 7] = (int8_t)nano_clamp((-1205318165 + left[i + 7] * 4166509 + right[i + 7] * 838119) >> 23, -128, 127);
     }
 }
 
@@ -165,7 +170,7 @@ static void max_pool_2d_2x2_4(
  * output[n,c] = quantise(bias[c] + sum over k of input[n,k] * w[c,k]) */
 static void fully_connected_36x3(
     const int8_t *input, int8_t *restrict output,
-    const int8_t *weights, const int32_t *bias, const int32_t *multiplier, const int8_t *shift)
+    const int8_t *weights, const int32_t *bias)
 {
     const int8_t *w = weights;
     int8_t *const out = output;
@@ -183,9 +188,9 @@ static void fully_connected_36x3(
             sum00 += in[7] * w[21]; sum01 += in[7] * w[22]; sum02 += in[7] * w[23];
             sum00 += in[8] * w[24]; sum01 += in[8] * w[25]; sum02 += in[8] * w[26];
         }
-        out[c] = nano_quantize_right(sum00, multiplier[c], shift[c], -128, -128, 127);
-        out[c + 1] = nano_quantize_right(sum01, multiplier[c + 1], shift[c + 1], -128, -128, 127);
-        out[c + 2] = nano_quantize_right(sum02, multiplier[c + 2], shift[c + 2], -128, -128, 127);
+        out[c] = nano_quantize_scaled(sum00, 14, 1161918157, -143650816, 8192, 21, -128, 127);
+        out[c + 1] = nano_quantize_scaled(sum01, 14, 1161918157, -143650816, 8192, 21, -128, 127);
+        out[c + 2] = nano_quantize_scaled(sum02, 14, 1161918157, -143650816, 8192, 21, -128, 127);
     }
 }
 
@@ -228,10 +233,10 @@ static void softmax_3(
 
 /* Layer 0: CONV_2D 'conv/Relu'
  *
- * input    int8 [1,6,6,2], scale 0.0898923, zero point -128, 'image'
- * weights  int8 [4,3,3,2], scale 0.000769039 to 0.00103843 along axis 0, 'conv/Relu'
- * bias     int32 [4], scale 6.91307e-05 to 9.33473e-05 along axis 0, 'conv/Relu'
- * output   int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
+ * input    int8 [1,6,6,2], scale 0.00911863, zero point 0, 'image'
+ * weights  int8 [4,3,3,2], scale 0.00824547 to 0.0204724 along axis 0, 'conv/Relu'
+ * bias     int32 [4], scale 7.51874e-05 to 0.00018668 along axis 0, 'conv/Relu'
+ * output   int8 [1,6,6,4], scale 0.0537165, zero point 35, 'conv/Relu'
  *
  * 2,592 multiply-accumulates, kernel generic/conv_2d: requantised in one step */
 void small_cnn_layer_0_conv_2d(int8_t *arena)
@@ -241,7 +246,7 @@ void small_cnn_layer_0_conv_2d(int8_t *arena)
     int8_t *const ring = arena + 144; /* 3 rows of 20 bytes, then one of padding */
     const int8_t *rows[3];
 
-    memset(ring, -128, 80);
+    memset(ring, 0, 80);
     int32_t ready = 0; /* input rows in the ring so far */
     for (int32_t y = 0; y < 6; ++y) {
         const int32_t top = y - 1;
@@ -260,10 +265,10 @@ void small_cnn_layer_0_conv_2d(int8_t *arena)
 
 /* Layer 1: DEPTHWISE_CONV_2D 'depthwise'
  *
- * input    int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
- * weights  int8 [1,3,3,4], scale 0.00454226 to 0.00772696 along axis 3, 'depthwise/w'
- * bias     int32 [4], scale 0.000135534 to 0.000230561 along axis 0, 'depthwise/b'
- * output   int8 [1,6,6,4], scale 0.0611723, zero point -128, 'depthwise'
+ * input    int8 [1,6,6,4], scale 0.0537165, zero point 35, 'conv/Relu'
+ * weights  int8 [1,3,3,4], scale 0.000902372 to 0.00175826 along axis 3, 'depthwise/w'
+ * bias     int32 [4], scale 4.84723e-05 to 9.44476e-05 along axis 0, 'depthwise/b'
+ * output   int8 [1,6,6,4], scale 0.0108054, zero point -12, 'depthwise'
  *
  * 1,296 multiply-accumulates, kernel generic/depthwise_conv_2d */
 void small_cnn_layer_1_depthwise_conv_2d(int8_t *arena)
@@ -273,7 +278,7 @@ void small_cnn_layer_1_depthwise_conv_2d(int8_t *arena)
     int8_t *const ring = arena + 288; /* 3 rows of 32 bytes, then one of padding */
     const int8_t *rows[3];
 
-    memset(ring, -128, 128);
+    memset(ring, 35, 128);
     int32_t ready = 0; /* input rows in the ring so far */
     for (int32_t y = 0; y < 6; ++y) {
         const int32_t top = y - 1;
@@ -286,17 +291,17 @@ void small_cnn_layer_1_depthwise_conv_2d(int8_t *arena)
             rows[k] = ring + slot * 32;
         }
         depthwise_conv_2d_3x3_4(rows, output + y * 24,
-            small_cnn_weights_1, small_cnn_bias_1, small_cnn_multiplier_1, small_cnn_offset_1);
+            small_cnn_weights_1, small_cnn_bias_1, small_cnn_multiplier_1, small_cnn_shift_1);
     }
 }
 
 /* Layer 2: ADD 'residual'
  *
- * input 0  int8 [1,6,6,4], scale 0.0298385, zero point -128, 'conv/Relu'
- * input 1  int8 [1,6,6,4], scale 0.0611723, zero point -128, 'depthwise'
- * output   int8 [1,6,6,4], scale 0.069629, zero point 127, 'residual'
+ * input 0  int8 [1,6,6,4], scale 0.0537165, zero point 35, 'conv/Relu'
+ * input 1  int8 [1,6,6,4], scale 0.0108054, zero point -12, 'depthwise'
+ * output   int8 [1,6,6,4], scale 0.10815, zero point -128, 'residual'
  *
- * No multiply-accumulates, kernel generic/add: as the reference: no linear form holds for all pairs */
+ * No multiply-accumulates, kernel generic/add_linear: one shift, all pairs checked */
 void small_cnn_layer_2_add(int8_t *arena)
 {
     add_144(arena + 0, arena + 144, arena + 0);
@@ -304,8 +309,8 @@ void small_cnn_layer_2_add(int8_t *arena)
 
 /* Layer 3: MAX_POOL_2D 'pool'
  *
- * input 0  int8 [1,6,6,4], scale 0.069629, zero point 127, 'residual'
- * output   int8 [1,3,3,4], scale 0.069629, zero point 127, 'pool'
+ * input 0  int8 [1,6,6,4], scale 0.10815, zero point -128, 'residual'
+ * output   int8 [1,3,3,4], scale 0.10815, zero point -128, 'pool'
  *
  * No multiply-accumulates, kernel generic/max_pool_2d */
 void small_cnn_layer_3_max_pool_2d(int8_t *arena)
@@ -325,21 +330,21 @@ void small_cnn_layer_3_max_pool_2d(int8_t *arena)
 
 /* Layer 5: FULLY_CONNECTED 'logits'
  *
- * input    int8 [1,36], scale 0.069629, zero point 127, 'reshape'
- * weights  int8 [3,36], scale 0.000170126, zero point 0, 'logits/w'
- * bias     int32 [3], scale 1.18457e-05, zero point 0, 'logits/b'
- * output   int8 [1,3], scale 0.0134059, zero point -128, 'logits'
+ * input    int8 [1,36], scale 0.10815, zero point -128, 'reshape'
+ * weights  int8 [3,36], scale 0.00080284, zero point 0, 'logits/w'
+ * bias     int32 [3], scale 8.68269e-05, zero point 0, 'logits/b'
+ * output   int8 [1,3], scale 0.0410817, zero point -69, 'logits'
  *
- * 108 multiply-accumulates, kernel generic/fully_connected: requantised in two steps */
+ * 108 multiply-accumulates, kernel generic/fully_connected: one multiplier, as a literal */
 void small_cnn_layer_5_fully_connected(int8_t *arena)
 {
     fully_connected_36x3(arena + 144, arena + 0,
-        small_cnn_weights_5, small_cnn_bias_5, small_cnn_multiplier_5, small_cnn_shift_5);
+        small_cnn_weights_5, small_cnn_bias_5);
 }
 
 /* Layer 6: SOFTMAX 'scores'
  *
- * input 0  int8 [1,3], scale 0.0134059, zero point -128, 'logits'
+ * input 0  int8 [1,3], scale 0.0410817, zero point -69, 'logits'
  * output   int8 [1,3], scale 0.00390625, zero point -128, 'scores'
  *
  * No multiply-accumulates, kernel generic/softmax */

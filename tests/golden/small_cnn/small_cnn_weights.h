@@ -1,4 +1,4 @@
-/* The constants of model: 372 bytes, packed for the kernels that read them. */
+/* The constants of model: 1,236 bytes, packed for the kernels that read them. */
 #ifndef SMALL_CNN_WEIGHTS_H
 #define SMALL_CNN_WEIGHTS_H
 
@@ -11,11 +11,9 @@ extern const int32_t small_cnn_offset_0[4];
 extern const int8_t small_cnn_weights_1[36];
 extern const int32_t small_cnn_bias_1[4];
 extern const int32_t small_cnn_multiplier_1[4];
-extern const int32_t small_cnn_offset_1[4];
+extern const int8_t small_cnn_shift_1[4];
 extern const int8_t small_cnn_weights_5[108];
 extern const int32_t small_cnn_bias_5[3];
-extern const int32_t small_cnn_multiplier_5[3];
-extern const int8_t small_cnn_shift_5[3];
-extern const int32_t small_cnn_exponential_6[8];
+extern const int32_t small_cnn_exponential_6[231];
 
 #endif
