@@ -13,7 +13,7 @@ from tests.ops.emulated import check_on_board
 from tests.ops.harness import check_models
 from tests.ops.kernels import layers
 from tests.ops.kernels.layers import TARGETS
-from tests.ops.kernels.shapes import extreme_depthwise, other_kernels, three_by_three
+from tests.ops.kernels.shapes import other_kernels, three_by_three
 from tests.ops.test_depthwise_conv_2d import depthwise
 from tests.ops.variants import variants
 
@@ -26,11 +26,10 @@ def chosen(data: bytes) -> Candidate:
     return layers.chosen(data, DSP)
 
 
-def test_most_layers_are_taken() -> None:
-    """Where flash costs nothing: the layers are small."""
-    for make, part in ((three_by_three, 2), (other_kernels, 3), (extreme_depthwise, 3)):
-        kernels = [layers.chosen(data, FREE).kernel for data in make().values()]
-        assert kernels.count("dsp/depthwise_conv_2d") >= len(kernels) // part
+def test_layers_of_three_by_three_are_taken() -> None:
+    """Most, where flash costs nothing: the layers are small."""
+    kernels = [layers.chosen(data, FREE).kernel for data in three_by_three().values()]
+    assert kernels.count("dsp/depthwise_conv_2d") >= len(kernels) // 2
 
 
 @pytest.mark.emulator
