@@ -339,22 +339,23 @@ def _source(cases: Sequence[Case]) -> str:
 
 def models_source(cases: Sequence[Case]) -> str:
     """All models in one file. Kernels are static, so those of one name are told apart by macros;
-    micro-kernels of one name are the same, and printed once.
+    equal micro-kernels are printed once, with the first model that has them.
     """
     parts = []
-    printed: dict[str, MicroKernel] = {}
+    printed: dict[MicroKernel, str] = {}
     pasted: set[str] = set()
     for number, case in enumerate(cases):
         prefix = f"m{number}"
-        new = tuple(micro for micro in case.program.micro_kernels if micro.name not in printed)
-        printed |= {micro.name: micro for micro in new}
-        assert all(printed[micro.name] == micro for micro in case.program.micro_kernels)
+        micro_kernels = case.program.micro_kernels
+        new = tuple(micro for micro in micro_kernels if micro not in printed)
+        printed |= dict.fromkeys(new, prefix)
         files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
-        names = [function.name for function in case.program.functions]
+        names = {function.name: prefix for function in case.program.functions}
+        names |= {micro.name: printed[micro] for micro in micro_kernels}
         headers = [path for path in files if path.startswith("model/nano_")]
         parts += [files[path] for path in headers if path not in pasted]
         pasted |= set(headers)
-        parts += [f"#define {name} {prefix}_{name}\n" for name in names]
+        parts += [f"#define {name} {first}_{name}\n" for name, first in names.items()]
         order = (".h", "_weights.h", "_layers.h", "_weights.c", ".c")
         parts += [f"/* {case.name} */\n{files[f'model/{prefix}{suffix}']}" for suffix in order]
         parts += [f"#undef {name}\n" for name in names]

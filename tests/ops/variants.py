@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from operator import itemgetter
 
-from exporter.ops.base import InstructionSet, Target
+from exporter.graph.ir import Graph
+from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.plan.check import check
 from exporter.plan.planner import plan
@@ -16,36 +18,37 @@ GAP_BYTES = 64
 
 
 def variants(
-    models: Mapping[str, bytes], instruction_set: InstructionSet, vectors: int = 14
+    models: Mapping[str, bytes], target: Target, vectors: int = 14, *, kernels: str = ""
 ) -> list[Case]:
-    """A case for each kernel offered for the only layer of each model, with spread buffers."""
-    target = Target(instruction_set=instruction_set)
+    """A case for each kernel offered for the only layer of each model, with spread buffers.
+
+    `kernels`: how their templates begin, such as `dsp/`.
+    """
     return [
-        case
+        variant
         for name, data in models.items()
-        for case in _variants(make_case(name, data, target, vectors), target)
+        for variant in _variants(make_case(name, data, target, vectors), target, kernels)
     ]
 
 
-def kernels(cases: Sequence[Case]) -> set[str]:
-    """What the cases run, as `kernel: choice`."""
-    return {
-        f"{step.candidate.kernel}: {step.candidate.choice}"
-        for case in cases
-        for step in case.program.steps
-    }
+def offered(graph: Graph, target: Target) -> tuple[Candidate, ...]:
+    """What the planner may choose from for the only layer of a graph."""
+    found: list[Candidate] = []
 
-
-def _variants(case: Case, target: Target) -> Iterator[Case]:
-    offered: list[Candidate] = []
-
-    def note(candidates: Sequence[Candidate]) -> Candidate:
-        offered[:] = candidates
+    def first(candidates: Sequence[Candidate]) -> Candidate:
+        assert not found, "a model of several layers"
+        found.extend(candidates)
         return candidates[0]
 
-    plan(case.graph, target, note)
-    for number, candidate in enumerate(offered):
-        program = plan(case.graph, target, lambda candidates, n=number: candidates[n])  # type: ignore[misc]
+    plan(graph, target, first)
+    return tuple(found)
+
+
+def _variants(case: Case, target: Target, kernels: str) -> Iterator[Case]:
+    for number, candidate in enumerate(offered(case.graph, target)):
+        if not candidate.kernel.startswith(kernels):
+            continue
+        program = plan(case.graph, target, itemgetter(number))
         spread, gaps = spread_buffers(program)
         yield replace(
             case,

@@ -1,9 +1,10 @@
 """Generated code makes no unaligned access, on cores that allow one too: cheaper cores fault.
 
 On `host`, the operators' tests run under -fsanitize=undefined, which includes alignment. On Arm,
-CCR.UNALIGN_TRP makes every unaligned access of a halfword or a word a fault; QEMU 7.2 implements it
-for Armv7-M (`test_unaligned_access_can_be_made_a_fault` in tests/platform makes one and sees the
-fault). LDM, STM and LDRD fault on unaligned addresses anyway, on silicon and in QEMU.
+where test_on_boards.py runs every generic kernel so, CCR.UNALIGN_TRP makes every unaligned access
+of a halfword or a word a fault; QEMU 7.2 implements it for Armv7-M
+(`test_unaligned_access_can_be_made_a_fault` in tests/platform makes one and sees the fault). LDM,
+STM and LDRD fault on unaligned addresses anyway, on silicon and in QEMU.
 """
 
 from __future__ import annotations
@@ -13,11 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.toolchain import ToolchainName
 from tests.compilers import host_compiler
 from tests.ops.harness import BUILD_OF_DIALECT, BUILDS
-from tests.ops.kernels.random_on_board import check_on_board, one_model_of
-from tests.random_models import RECIPES
 
 MISALIGNED = """
 #include <stdint.h>
@@ -43,16 +41,3 @@ def test_the_build_of_operator_tests_stops_at_a_misaligned_load(
     done = subprocess.run([program], capture_output=True, text=True, check=False)
     assert (done.returncode == 0) == passes
     assert ("misaligned address" in done.stderr) != passes
-
-
-@pytest.mark.emulator
-@pytest.mark.toolchain
-@pytest.mark.slow
-@pytest.mark.parametrize("toolchain", ["gcc", "clang"])
-def test_every_operator_where_unaligned_access_is_a_fault(
-    tmp_path: Path, toolchain: ToolchainName
-) -> None:
-    """Odd shapes and channel counts, so that rows and tensors start at any address."""
-    data = one_model_of((kind, seed) for kind in RECIPES for seed in range(4))
-    options = ["NANO_TRAP_UNALIGNED=ON"]
-    check_on_board(data, "mps2-an385", tmp_path, toolchain=toolchain, options=options)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from exporter.ops.base import Target
 from tests.ops.emulated import check_on_board
 from tests.ops.harness import Case, run_cases
 from tests.ops.variants import variants
@@ -14,7 +15,7 @@ from tests.random_models import random_model
 
 
 def cases() -> list[Case]:
-    return variants({"conv": random_model("CONV_2D", 3)}, "generic", vectors=2)
+    return variants({"conv": random_model("CONV_2D", 3)}, Target(), vectors=2)
 
 
 def wrong_output(case: Case) -> Case:

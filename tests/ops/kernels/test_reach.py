@@ -1,0 +1,49 @@
+"""The models of shapes.py reach every template, each with the assembly that its set promises."""
+
+from __future__ import annotations
+
+from exporter.ops.kernels import SETS
+from exporter.render.environment import template_folder
+from tests.ops.emulated import GUARDS
+from tests.ops.harness import compile_graph
+from tests.ops.kernels.layers import TARGETS
+from tests.ops.kernels.shapes import GROUPS
+from tests.ops.variants import offered
+
+FOLDER = template_folder() / "kernels"
+TEMPLATES = {
+    path.relative_to(FOLDER).as_posix().removesuffix(".c.j2")
+    for path in FOLDER.rglob("*.j2")
+    if not path.name.startswith("_")
+}
+
+
+def test_every_template_is_reached() -> None:
+    """Kernels and micro-kernels. A template that nothing reaches is untested, or unused."""
+    found = {
+        template
+        for make in GROUPS.values()
+        for data in make().values()
+        for template in _templates(data)
+    }
+    assert found == TEMPLATES
+
+
+def _templates(data: bytes) -> set[str]:
+    found = set()
+    for target in TARGETS.values():
+        for candidate in offered(compile_graph(data, target)[0], target):
+            found |= {candidate.kernel, *(micro.template for micro in candidate.micro_kernels)}
+    return found
+
+
+def test_every_set_has_its_guard() -> None:
+    """Assembly stands under the guard of its set, which tests on boards check."""
+    micro_kernels = {template for template in TEMPLATES if "/micro/" in template}
+    assert {template.partition("/")[0] for template in micro_kernels} == set(SETS)
+    assert set(GUARDS) == set(SETS)
+    for template in micro_kernels:
+        guard = GUARDS[template.partition("/")[0]]
+        text = (FOLDER / f"{template}.c.j2").read_text(encoding="utf-8")
+        if "__asm__" in text or "NANO_C_TWINS" in text:
+            assert f"#if {guard} && !defined(NANO_C_TWINS)" in text, template
