@@ -179,7 +179,7 @@ def saved(folder: Path, model: bytes, name: str = "model.tflite") -> Path:
 
 
 def with_flipped_bit(firmware: ModelFirmware, symbol: str, folder: Path) -> ModelFirmware:
-    """The same image but for one bit, the top one of the first byte of `symbol`."""
+    """The same image but for one bit, in the middle of `symbol`."""
     elf = folder / "flipped.elf"
     image = bytearray(firmware.firmware.elf.read_bytes())
     image[_file_offset(firmware.firmware.elf, symbol)] ^= 0x40
@@ -197,8 +197,9 @@ def _file_offset(elf: Path, symbol: str) -> int:
         assert entries, f"{symbol} is not in {elf}"
         entry = entries[0]
         section = file.get_section(entry["st_shndx"])
-        offset = entry["st_value"] - section["sh_addr"] + section["sh_offset"]
-        return int(offset)
+        # The second byte of a word: the high one of an int16, and never the least of an int32.
+        middle = entry["st_size"] // 2 // 4 * 4 + 1
+        return int(entry["st_value"] + middle - section["sh_addr"] + section["sh_offset"])
 
 
 def doctored(
