@@ -105,7 +105,7 @@ class Operator(ABC):
         return Interval.of_type(graph[op.outputs[0]])
 
     def macs(self, graph: Graph, op: Op) -> int:
-        """Multiply-accumulates of one inference, as published for the model."""
+        """Multiply-accumulates of one inference, for the channels that `graph` has."""
         return 0
 
     def broken_constraint(self, graph: Graph, op: Op) -> str | None:
