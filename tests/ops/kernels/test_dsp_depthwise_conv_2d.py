@@ -41,12 +41,12 @@ def test_words_are_loaded_from_aligned_addresses(tmp_path: Path) -> None:
 
 
 def test_the_form_follows_from_the_activation() -> None:
-    """Negative sums of a layer without a ReLU round away from zero: no two-instruction form."""
+    """Negative sums of a layer without a ReLU round away from zero: no scaled form."""
     size = (1, 8, 8, 32)
     cheap = chosen(depthwise(size, activation="RELU"))
-    assert "two-instruction" in cheap.choice and cheap.rows_per_call > 1
+    assert "scaled" in cheap.choice and cheap.rows_per_call > 1
     dear = chosen(depthwise(size, activation="NONE", seed=1))
-    assert "four-instruction" in dear.choice and "negative" in dear.choice
+    assert "shifted" in dear.choice and "no ReLU" in dear.choice
 
 
 def test_what_is_left_to_generic_kernels() -> None:

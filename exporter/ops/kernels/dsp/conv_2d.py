@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
 from exporter.ops.kernels.dsp import winograd
-from exporter.ops.kernels.dsp.requantize import DspRequantization, scaled, shifted
+from exporter.ops.kernels.dsp.requantize import Form, cheapest, shifted
 from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
 from exporter.ops.kernels.packing import padding_ring
 from exporter.ops.layers import SpatialLayer
@@ -33,7 +33,7 @@ class Packing:
 
     kind: str
     """`int16`, or `int8` for two channels in a half word."""
-    requantization: DspRequantization
+    form: Form
     stream: npt.NDArray[np.int32]
     record_words: int
     step_instructions: int
@@ -76,10 +76,7 @@ def segment_bytes(layer: SpatialLayer) -> int:
 
 def wide(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing | None:
     """Weights [O,K] as int16 pairs."""
-    largest = np.abs(weights).max(axis=1)
-    chosen = scaled(layer.requantization, layer.sums, largest)
-    form = chosen if not isinstance(chosen, str) else None
-    form = form or shifted(layer.requantization, layer.sums, str(chosen))
+    form = cheapest(layer.requantization, layer.sums, weights)
     if form is None:
         return None
     halves = in_order(weights * form.gain[:, None], order)
@@ -95,7 +92,7 @@ def wide(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing
         )
         for a, b in channel_pairs(layer.channels)
     ]
-    fixed = (27 if form.form == "scaled" else 44) + 16
+    fixed = (27 if form.name == "scaled" else 44) + 16
     return Packing("int16", form, stream(records), len(records[0]), 11, fixed)
 
 
@@ -105,18 +102,19 @@ def narrow(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packi
     The half must hold every 256 * A + B, and the sum of such products an int32.
     """
     form = shifted(layer.requantization, layer.sums, "weights of one byte")
-    pairs_of_channels = channel_pairs(layer.channels)
-    ordered = in_order(weights, order)
+    if form is None:
+        return None
+    own = form.gain // 2  # the kernel doubles
+    ordered, bias = in_order(weights * own[:, None], order), layer.sums.bias * own
     records = []
-    for a, b in pairs_of_channels:
+    for a, b in channel_pairs(layer.channels):
         both = 256 * ordered[a] + ordered[b]
         magnitude = 256 * int(layer.sums.magnitude[a]) + int(layer.sums.magnitude[b])
-        if form is None or both.min() < -INT16_LIMIT or magnitude >= 2**31:
+        if both.min() < -INT16_LIMIT or magnitude >= 2**31:
             return None
         words = both[0::2] & 0xFFFF | both[1::2] << 16
-        biases = layer.sums.bias[[a, b]] * [256, 1] + [layer.sums.bias[b], 0]
+        biases = bias[[a, b]] * [256, 1] + [bias[b], 0]
         records.append(np.concatenate([biases, words, form.records[a], form.records[b]]))
-    assert form is not None
     return Packing("int8", form, stream(records), len(records[0]), 12, 72)
 
 
@@ -183,7 +181,7 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
         micro_kernels=tuple(micro_kernels),
         scratch_bytes=4 * pairs * (TILE if columns >= TILE else 1),
         instructions=rows_out * layer.images * _row_instructions(packing, columns, channels, pairs),
-        choice=_choice(packing),
+        choice=f"{packing.kind} weights, {packing.form.text}",
     )
 
 
@@ -191,7 +189,7 @@ def tile_kernels(layer: SpatialLayer, packing: Packing) -> tuple[MicroKernel, Mi
     """The micro-kernels for tiles of four pixels and for single ones."""
     suffix = "_int8" if packing.kind == "int8" else ""
     four, one = (
-        tile_kernel(f"tile_{size}{suffix}", packing.requantization, layer.requantization)
+        tile_kernel(f"tile_{size}{suffix}", packing.form, layer.requantization)
         for size in ("4x2", "1x2")
     )
     return four, one
@@ -209,14 +207,8 @@ def _layout(packing: Packing, pairs: int, channels: int) -> str:
     halves = f"[{pairs}]{{A, B}}" if packing.kind == "int16" else f"[{pairs}], 256 * A + B"
     return (
         f"of {channels} channels two by two: biases, int16 pairs {halves}, "
-        f"{packing.requantization.form} records; input zero point folded in"
+        f"{packing.form.name} records; input zero point folded in"
     )
-
-
-def _choice(packing: Packing) -> str:
-    form = packing.requantization
-    because = f" ({form.reason})" if form.reason else ""
-    return f"{packing.kind} weights, {form.form} requantisation{because}"
 
 
 def _row_instructions(packing: Packing, columns: int, channels: int, pairs: int) -> int:

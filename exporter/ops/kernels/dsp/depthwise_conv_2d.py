@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
-from exporter.ops.kernels.dsp.depthwise_requantization import Form, plain, scaled
+from exporter.ops.kernels.dsp.requantize import SHIFTS, Form, cheapest
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
@@ -28,6 +28,8 @@ MOST_PAIRS = 4
 """Pairs of rows whose pointers registers can hold."""
 TILE_REGISTERS = 8
 """For a column's pairs and weights, beside four sums."""
+USUAL_SHIFT = 10
+"""Of the scaled form, or the nearest that suits: layers that agree share their micro-kernels."""
 MOST_WORDS = 40
 """Words of weights of a channel up to which the code for them is unrolled."""
 
@@ -63,12 +65,13 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     dense = layer.vertical.dilation == layer.horizontal.dilation == 1
     if layer.channels != layer.depth or not dense or layer.target.optimize == "size":
         return ()
-    form = scaled(layer) or plain(layer)
+    weights = layer.weights.reshape(-1, layer.channels).T.astype(np.int64)
+    shifts = sorted(SHIFTS, key=lambda shift: (abs(shift - USUAL_SHIFT), -shift))
+    form = cheapest(layer.requantization, layer.sums, weights, shifts=shifts)
     if form is None:
         return ()
     if layer.horizontal.input == layer.weights.shape[1] == 1:
         layer = _transposed(layer)
-        form = form.transposed()
     offers = [_three_by_three(layer, form, rows) for rows in (2, 3, 4)]
     offers += [_tile(layer, form, shared) for shared in (False, True)]
     return tuple(offer for offer in offers if offer is not None)
@@ -117,7 +120,7 @@ def _three_by_three(layer: SpatialLayer, form: Form, rows: int) -> Candidate | N
         layer,
         blocking,
         MicroKernel("dsp/micro/depthwise_3x3", name, tuple(params.items())),
-        _records_3x3(form),
+        _records_3x3(layer, form),
         "8 words per channel, as depthwise_3x3 reads them",
         Cost(call=22 + 4 * rows, channel=12, row=blocking.strip * per_output + first),
         f"nine weights in registers, {form.text}",
@@ -159,13 +162,13 @@ def _tile(layer: SpatialLayer, form: Form, shared: bool) -> Candidate | None:
         "shift": form.shift,
     }
     name = f"depthwise_{kernel_h}x{kernel_w}_{blocking.text}_by_{horizontal.stride}"
-    name += f"_{blocking.strip}_{channels}_" + (f"shift_{form.shift}" if form.shift else "plain")
+    name += f"_{blocking.strip}_{channels}_" + (f"shift_{form.shift}" if form.shift else form.name)
     name += "" if shared else "_apart"
     return _candidate(
         layer,
         blocking,
         MicroKernel("dsp/micro/depthwise_tile", name, tuple(params.items())),
-        _tile_records(form, shared),
+        _tile_records(layer, form, shared),
         "per channel: bias, weights, multiplier, addend; as the tile reads them",
         _tile_cost(layer, form, blocking, shared),
         form.text,
@@ -183,22 +186,18 @@ def _tile_cost(layer: SpatialLayer, form: Form, blocking: Blocking, shared: bool
     return Cost(call=30, channel=16, row=(tile * blocking.strip / (2 if shared else 4) + 4) / rows)
 
 
-def _tile_records(form: Form, shared: bool) -> npt.NDArray[np.int32]:
+def _tile_records(layer: SpatialLayer, form: Form, shared: bool) -> npt.NDArray[np.int32]:
     """Records [O][..], flat; the micro-kernel's comment gives the order of the weights."""
-    kernel_h, kernel_w, _ = form.weights.shape
-    words = [form.bias]
+    kernel_h, kernel_w, _ = layer.weights.shape
+    words = [layer.sums.bias * form.gain]
     for kx in range(kernel_w):
-        column = form.weights[:, kx]
+        column = layer.weights[:, kx] * form.gain
         words += [pack(column[k], column[k + 1]) for k in range(0, kernel_h - 1, 2)]
         if shared:
             words += [pack(column[k], column[k + 1]) for k in range(1, kernel_h - 1, 2)]
         if shared or kernel_h % 2:
             words.append(pack(column[-1], column[0]))
-    words += [form.multiplier, form.addend]
-    if not form.shift:
-        words.append(form.shifts)
-    records: npt.NDArray[np.int32] = np.stack(words, axis=1).ravel().astype(np.int32)
-    return records
+    return _records(words, form)
 
 
 def _unroll(columns: int) -> int:
@@ -314,21 +313,23 @@ def _prepare(words: bool, pairs: int, columns: int) -> MicroKernel:
     return MicroKernel(f"dsp/micro/{stem}", name, params)
 
 
-def _records_3x3(form: Form) -> npt.NDArray[np.int32]:
+def _records_3x3(layer: SpatialLayer, form: Form) -> npt.NDArray[np.int32]:
     """Records [O][8], flat; the micro-kernel's comment gives the order of the weights."""
-    (w00, w01, w02), (w10, w11, w12), (w20, w21, w22) = form.weights
+    (w00, w01, w02), (w10, w11, w12), (w20, w21, w22) = layer.weights * form.gain
     words = [
         pack(w00, w10),
         pack(w11, w01),
         pack(w02, w12),
         pack(w21, w20),
         pack(w22, w02),
-        form.bias,
-        form.multiplier,
-        form.addend,
+        layer.sums.bias * form.gain,
     ]
-    records: npt.NDArray[np.int32] = np.stack(words, axis=1).ravel().astype(np.int32)
-    return records
+    return _records(words, form)
+
+
+def _records(words: list[Int64Array], form: Form) -> npt.NDArray[np.int32]:
+    """Words [O] each, then the form's, by channel."""
+    return np.column_stack([*words, form.records]).astype(np.int32).ravel()
 
 
 def pack(low: Int64Array, high: Int64Array) -> Int64Array:

@@ -7,6 +7,7 @@ import numpy.typing as npt
 
 from exporter.ops.arithmetic import Rounding
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.kernels.dsp.requantize import doubled_fits
 from exporter.ops.layers import DenseLayer
 from exporter.ops.linear import Requantization
 
@@ -21,9 +22,6 @@ WORDS_BLOCK = 4
 
 LARGEST_LANE_SUM = (2**31 - 1) // 257
 """256 * A + B stays inside int32 for sums A and B up to this."""
-
-LARGEST_SHIFT = 22
-"""Zero point and half, shifted by as much, fit an int32 together with the high word."""
 
 
 def candidates(layer: DenseLayer) -> tuple[Candidate, ...]:
@@ -114,10 +112,7 @@ def _instructions(words: int, groups: list[tuple[int, int]], shares_lanes: bool)
 def _rounding(layer: DenseLayer) -> str:
     """How `dense_requantize` rounds; empty where it cannot serve."""
     requantization = layer.requantization
-    shifts = [-multiplier.shift for multiplier in requantization.multipliers]
-    if int(layer.sums.magnitude.max()) >= 2**30 or not all(
-        1 <= shift <= LARGEST_SHIFT for shift in shifts
-    ):
+    if not doubled_fits(requantization, layer.sums).all():
         return ""
     return "single" if requantization.rounding is Rounding.SINGLE else "right"
 

@@ -8,16 +8,16 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.ops.candidate import MicroKernel
-from exporter.ops.kernels.dsp.requantize import DspRequantization
+from exporter.ops.kernels.dsp.requantize import Form
 from exporter.ops.linear import Requantization
 
 
-def tile_kernel(stem: str, form: DspRequantization, last: Requantization) -> MicroKernel:
+def tile_kernel(stem: str, form: Form, last: Requantization) -> MicroKernel:
     """`dsp/micro/<stem>` for a form of requantisation; layers alike in it share the function."""
-    name = f"{form.form}{form.shift}" if form.shift else form.form
+    name = f"{form.name}{form.shift or ''}"
     if (last.low, last.high) != (-128, 127):
         name += f"_{last.low}_to_{last.high}".replace("-", "m")
-    params = (("form", form.form), ("shift", form.shift), ("low", last.low), ("high", last.high))
+    params = (("form", form.name), ("shift", form.shift), ("low", last.low), ("high", last.high))
     return MicroKernel(f"dsp/micro/{stem}", f"nano_dsp_{stem}_{name}", params)
 
 

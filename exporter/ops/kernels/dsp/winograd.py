@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows
-from exporter.ops.kernels.dsp.requantize import DspRequantization, scaled, shifted
+from exporter.ops.kernels.dsp.requantize import Form, cheapest
 from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
 from exporter.ops.kernels.packing import padding_ring
 from exporter.ops.layers import SpatialLayer
@@ -107,33 +107,24 @@ def _fits(layer: SpatialLayer, scheme: Scheme) -> bool:
 
 def _candidates(layer: SpatialLayer, scheme: Scheme) -> Iterator[Candidate]:
     transformed = scheme.transform(layer.weights.astype(np.int64))
-    form = _requantization(layer, scheme, transformed)
+    flat = transformed.reshape(layer.channels, -1)
+    form = cheapest(layer.requantization, layer.sums, flat, scheme.gain)
     if form is not None and np.all(layer.sums.magnitude * _factor(scheme, form) < 2**31):
         yield _candidate(layer, scheme, transformed, form)
 
 
-def _requantization(
-    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array
-) -> DspRequantization | None:
-    largest = -(-np.abs(transformed).max(axis=(1, 2, 3)) // scheme.gain)
-    chosen = scaled(layer.requantization, layer.sums, largest, scheme.gain)
-    if not isinstance(chosen, str):
-        return chosen
-    return shifted(layer.requantization, layer.sums, chosen)
-
-
-def _factor(scheme: Scheme, form: DspRequantization) -> Int64Array:
+def _factor(scheme: Scheme, form: Form) -> Int64Array:
     """By how much the sums of each channel are multiplied, int64 [O]."""
     return form.gain // _own_gain(scheme, form) * scheme.factor
 
 
-def _own_gain(scheme: Scheme, form: DspRequantization) -> int:
+def _own_gain(scheme: Scheme, form: Form) -> int:
     """The shifted form wants a gain of 2; where there is more, the kernel shifts it away."""
-    return 2 if form.form == "shifted" else scheme.gain
+    return 2 if form.name == "shifted" else scheme.gain
 
 
 def pack(
-    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array, form: DspRequantization
+    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array, form: Form
 ) -> npt.NDArray[np.int32]:
     """The stream of `dsp/micro/winograd<outputs>_2x4`, a record per four channels."""
     channels, positions = transformed.shape[:2]
@@ -155,7 +146,7 @@ def pack(
 
 
 def _candidate(
-    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array, form: DspRequantization
+    layer: SpatialLayer, scheme: Scheme, transformed: Int64Array, form: Form
 ) -> Candidate:
     vertical, horizontal = layer.vertical, layer.horizontal
     kernel_h, depth, channels = layer.weights.shape[1], layer.depth, layer.channels
@@ -163,7 +154,6 @@ def _candidate(
     weights = pack(layer, scheme, transformed, form)
     stem = f"winograd{scheme.outputs}"
     tile = tile_kernel(f"{stem}_2x4", form, layer.requantization)
-    because = f" ({form.reason})" if form.reason else ""
     return Candidate(
         kernel="dsp/conv_2d_winograd",
         name=f"conv_2d_{kernel_h}x3_{depth}x{channels}_winograd{scheme.outputs}",
@@ -186,7 +176,7 @@ def _candidate(
                 "weights",
                 weights,
                 f"of {channels} channels four by four: biases, int16 pairs [position][{pairs}][4] "
-                f"of F({scheme.outputs},3), {form.form} records; input zero point folded in",
+                f"of F({scheme.outputs},3), {form.name} records; input zero point folded in",
             ),
         ),
         window=vertical.window,
@@ -198,14 +188,14 @@ def _candidate(
         ),
         scratch_bytes=pairs * scheme.positions * TILES * 4,
         instructions=_instructions(layer, scheme, pairs, form),
-        choice=f"Winograd F({scheme.outputs},3), {form.form} requantisation{because}",
+        choice=f"Winograd F({scheme.outputs},3), {form.text}",
     )
 
 
-def _instructions(layer: SpatialLayer, scheme: Scheme, pairs: int, form: DspRequantization) -> int:
+def _instructions(layer: SpatialLayer, scheme: Scheme, pairs: int, form: Form) -> int:
     """Estimate for the layer."""
     loops = scheme.positions * (11 * pairs + 2 + 3 * -(-pairs // 8))
-    four = loops + scheme.fixed_instructions[form.form == "shifted"]
+    four = loops + scheme.fixed_instructions[form.name == "shifted"]
     kernel_h = layer.weights.shape[1]
     pack_row = layer.depth // 4 * scheme.pack_instructions + 20
     group = layer.channels // CHANNELS * four + kernel_h * pack_row + 40
