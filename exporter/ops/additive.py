@@ -18,7 +18,7 @@ from exporter.graph.ir import Graph, Op
 from exporter.ops import kernels
 from exporter.ops.arithmetic import Multiplier, quantize_multiplier, requantize
 from exporter.ops.base import Lowering
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
+from exporter.ops.candidate import Candidate, Constant, Param
 from exporter.ops.elementwise import (
     SIDES,
     ElementKernel,
@@ -32,6 +32,7 @@ from exporter.ops.lookup import INPUTS
 LEFT_SHIFT = 20
 HALF = Multiplier(2**30, 0)
 
+TABLE = "generic/add_table"
 NO_FORM = "as the reference: no linear form holds for all pairs"
 
 
@@ -41,15 +42,18 @@ def output_scale_is_wide_enough(graph: Graph, op: Op) -> bool:
 
 
 class AdditiveLayer(NamedTuple):
-    """What kernels see of a sum or difference of two activations of one shape, `elements` each.
+    """What kernels see of a sum or difference of `elements` outputs.
 
-    `form`: the linear form that is right for every pair of operands; `limits`: of the outputs.
+    `form`: a linear form that is right for every pair of operands, where both are activations of
+    the output's shape; `limits`: of the outputs. `table`: the kernel for any core that looks up one
+    operand's term.
     """
 
     kind: str
     elements: int
-    form: Linear
+    form: Linear | None
     limits: tuple[int, int]
+    table: Candidate | None
 
 
 class AdditiveOperator(ElementwiseOperator):
@@ -64,18 +68,18 @@ class AdditiveOperator(ElementwiseOperator):
         return total + graph[op.outputs[0]].zero_point
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        layer = self._layer(context)
-        offers = kernels.offered("add", context.target, layer) if layer is not None else ()
-        return (*offers, *super().candidates(context))
-
-    def _layer(self, context: Lowering) -> AdditiveLayer | None:
-        """None where an operand is constant or broadcast, or where no linear form holds."""
+        generic = super().candidates(context)
         graph, op, output = context.graph, context.op, context.output
         operands = context.input(0), context.input(1)
-        form = self._linear_form(graph, op)
-        if form is None or any(t.is_constant or t.shape != output.shape for t in operands):
-            return None
-        return AdditiveLayer(op.kind, output.elements, form, output_range(graph, op))
+        is_plain = all(not t.is_constant and t.shape == output.shape for t in operands)
+        layer = AdditiveLayer(
+            kind=op.kind,
+            elements=output.elements,
+            form=self._linear_form(graph, op) if is_plain else None,
+            limits=output_range(graph, op),
+            table=next((offer for offer in generic if offer.kernel == TABLE), None),
+        )
+        return (*kernels.offered("add", context.target, layer), *generic)
 
     def kernels(self, context: Lowering) -> tuple[ElementKernel, ...]:
         form = self._linear_form(context.graph, context.op)
@@ -85,13 +89,7 @@ class AdditiveOperator(ElementwiseOperator):
                 ElementKernel("generic/add_linear", literals, 8, "one shift, all pairs checked"),
             )
         reference = ElementKernel("generic/add", self._literals(context), 22, NO_FORM)
-        with_table = self._with_table(context)
-        if (
-            context.target.instruction_set == "generic"
-            or with_table.literals["requantize"] != "right"
-        ):
-            return (with_table, reference)
-        return (_doubled(with_table), with_table, reference)
+        return (self._with_table(context), reference)
 
     def _term(self, graph: Graph, op: Op, side: int, values: Int64Array) -> Int64Array:
         """An operand in parts of 2^-20 of twice the larger scale, with its sign in the sum."""
@@ -114,7 +112,7 @@ class AdditiveOperator(ElementwiseOperator):
             "step": int(steps[1] - steps[0]),
         }
         constant = Constant("terms", terms.astype(np.int32), f"[256]: {other} operand")
-        return ElementKernel("generic/add_table", literals, 15, NO_FORM, (constant,))
+        return ElementKernel(TABLE, literals, 15, NO_FORM, (constant,))
 
     def _linear_form(self, graph: Graph, op: Op) -> Linear | None:
         left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))
@@ -144,31 +142,6 @@ class AdditiveOperator(ElementwiseOperator):
             literals[f"{side}_multiplier"] = multiplier.mantissa
             literals[f"{side}_shift"] = max(-multiplier.shift, 1)
         return literals
-
-
-def _doubled(kernel: ElementKernel) -> ElementKernel:
-    """The kernel for the DSP extension, whose sums are doubled: all of them stay below 2^29."""
-    literals = kernel.literals
-    shift, zero_point = int(str(literals["shift"])), int(str(literals["zero_point"]))
-    half = (zero_point << shift) + (1 << (shift - 1))
-    if abs(half) >= 2**30:
-        return kernel
-    micro = MicroKernel(
-        "dsp/micro/quantize_doubled", f"quantize_doubled_{shift}", (("shift", shift),)
-    )
-    terms = kernel.constants[0]
-    return ElementKernel(
-        "dsp/add_table",
-        {**literals, "step": 2 * int(str(literals["step"])), "half": half},
-        9,
-        kernel.choice,
-        (
-            Constant(
-                terms.role, terms.values.astype(np.int32) * np.int32(2), f"{terms.layout}, doubled"
-            ),
-        ),
-        (micro,),
-    )
 
 
 def operand_multipliers(graph: Graph, op: Op) -> tuple[Multiplier, Multiplier]:

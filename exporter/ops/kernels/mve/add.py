@@ -10,7 +10,7 @@ AT_ONCE = 8
 
 def candidates(layer: AdditiveLayer) -> tuple[Candidate, ...]:
     """Nothing for a few elements."""
-    if layer.elements < AT_ONCE:
+    if layer.form is None or layer.elements < AT_ONCE:
         return ()
     low, high = layer.limits
     candidate = Candidate(
