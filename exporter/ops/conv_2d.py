@@ -7,6 +7,7 @@ tensorflow/lite/kernels/internal/reference/integer_ops/conv.h.
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
@@ -41,7 +42,44 @@ def channels_agree(graph: Graph, op: Op) -> bool:
     return graph[op.input(1)].shape[0] == graph[op.outputs[0]].shape[-1]
 
 
-class Conv2D(linear.LinearOperator):
+class Convolution(linear.LinearOperator):
+    """Weights [.,KH,KW,.] that slide over images."""
+
+    def axes(self, graph: Graph, op: Op) -> tuple[Axis, Axis]:
+        """The vertical and the horizontal one."""
+        tensors = (op.input(0), op.outputs[0], op.input(1))
+        source, output, weights = (graph[tensor].shape for tensor in tensors)
+        return spatial_axes(op, source, output, (weights[1], weights[2]))
+
+    def seen(self, graph: Graph, op: Op, inputs: Interval) -> Interval:
+        """The inputs, and the zero point where windows see padding."""
+        is_padded = any(axis.is_padded for axis in self.axes(graph, op))
+        return inputs.with_value(graph[op.input(0)].zero_point) if is_padded else inputs
+
+    def requantization(self, graph: Graph, op: Op, target: Target) -> linear.Requantization:
+        source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
+        multipliers = linear.channel_multipliers(source, weights, output, output.shape[-1])
+        return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
+
+    def offered(
+        self, context: Lowering, settled: linear.Settled, weights: npt.NDArray[np.int8]
+    ) -> tuple[Candidate, ...]:
+        """The candidates, for weights as in `SpatialLayer`."""
+        vertical, horizontal = self.axes(context.graph, context.op)
+        layer = SpatialLayer(
+            target=context.target,
+            source=context.input(),
+            output=context.output,
+            vertical=vertical,
+            horizontal=horizontal,
+            weights=weights,
+            sums=settled.sums,
+            requantization=settled.requantization,
+        )
+        return kernels.offered(self.kind.lower(), context.target, layer)
+
+
+class Conv2D(Convolution):
     kind = "CONV_2D"
     constraints = (
         has_static_shapes,
@@ -61,8 +99,7 @@ class Conv2D(linear.LinearOperator):
 
     def sums(self, graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
         source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
-        if any(axis.is_padded for axis in _axes(graph, op)):
-            inputs = inputs.with_value(source.zero_point)
+        inputs = self.seen(graph, op, inputs)
         taps = weights.shape[1] * weights.shape[2]
         tiled = Interval(np.tile(inputs.low, taps), np.tile(inputs.high, taps))
         channels = weights.shape[0]
@@ -73,32 +110,10 @@ class Conv2D(linear.LinearOperator):
             tiled,
         )
 
-    def requantization(self, graph: Graph, op: Op, target: Target) -> linear.Requantization:
-        source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
-        multipliers = linear.channel_multipliers(source, weights, output, weights.shape[0])
-        return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
-
     def kernels(self, context: Lowering, settled: linear.Settled) -> tuple[Candidate, ...]:
         weights = context.input(1).constant.astype(np.int8)
-        vertical, horizontal = _axes(context.graph, context.op)
-        layer = SpatialLayer(
-            target=context.target,
-            source=context.input(),
-            output=context.output,
-            vertical=vertical,
-            horizontal=horizontal,
-            weights=np.where(settled.weighted[:, None, None, None], weights, 0),
-            sums=settled.sums,
-            requantization=settled.requantization,
-        )
-        return kernels.offered("conv_2d", context.target, layer)
-
-
-def _axes(graph: Graph, op: Op) -> tuple[Axis, Axis]:
-    weights = graph[op.input(1)].shape
-    return spatial_axes(
-        op, graph[op.input(0)].shape, graph[op.outputs[0]].shape, (weights[1], weights[2])
-    )
+        live = np.where(settled.weighted[:, None, None, None], weights, 0)
+        return self.offered(context, settled, live)
 
 
 OPERATOR = Conv2D()

@@ -12,13 +12,10 @@ import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
-from exporter.ops import kernels, linear
-from exporter.ops.arithmetic import Rounding
-from exporter.ops.base import Lowering, Target, activations_are_int8, has_static_shapes
+from exporter.ops import linear
+from exporter.ops.base import Lowering, activations_are_int8, has_static_shapes
 from exporter.ops.candidate import Candidate
-from exporter.ops.conv_2d import operands_are_rank_4, shapes_agree
-from exporter.ops.geometry import Axis, spatial_axes
-from exporter.ops.layers import SpatialLayer
+from exporter.ops.conv_2d import Convolution, operands_are_rank_4, shapes_agree
 
 
 def channels_are_a_multiple_of_the_input(graph: Graph, op: Op) -> bool:
@@ -27,7 +24,7 @@ def channels_are_a_multiple_of_the_input(graph: Graph, op: Op) -> bool:
     return outputs % inputs == 0 and graph[op.input(1)].shape[-1] == outputs
 
 
-class DepthwiseConv2D(linear.LinearOperator):
+class DepthwiseConv2D(Convolution):
     kind = "DEPTHWISE_CONV_2D"
     constraints = (
         has_static_shapes,
@@ -46,8 +43,7 @@ class DepthwiseConv2D(linear.LinearOperator):
 
     def sums(self, graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
         source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
-        if any(axis.is_padded for axis in _axes(graph, op)):
-            inputs = inputs.with_value(source.zero_point)
+        inputs = self.seen(graph, op, inputs)
         channels = weights.shape[-1]
         multiplier = channels // inputs.channels
         # Each output channel has one input channel: a column [O, 1] beside weights [O, taps].
@@ -61,32 +57,9 @@ class DepthwiseConv2D(linear.LinearOperator):
             column,
         )
 
-    def requantization(self, graph: Graph, op: Op, target: Target) -> linear.Requantization:
-        source, weights, output = graph[op.input(0)], graph[op.input(1)], graph[op.outputs[0]]
-        multipliers = linear.channel_multipliers(source, weights, output, weights.shape[-1])
-        return linear.requantization(op, multipliers, output, Rounding.DOUBLE)
-
     def kernels(self, context: Lowering, settled: linear.Settled) -> tuple[Candidate, ...]:
         weights = context.input(1).constant.astype(np.int8)
-        vertical, horizontal = _axes(context.graph, context.op)
-        layer = SpatialLayer(
-            target=context.target,
-            source=context.input(),
-            output=context.output,
-            vertical=vertical,
-            horizontal=horizontal,
-            weights=np.where(settled.weighted, weights[0], 0),
-            sums=settled.sums,
-            requantization=settled.requantization,
-        )
-        return kernels.offered("depthwise_conv_2d", context.target, layer)
-
-
-def _axes(graph: Graph, op: Op) -> tuple[Axis, Axis]:
-    _, kernel_h, kernel_w, _ = graph[op.input(1)].shape
-    return spatial_axes(
-        op, graph[op.input(0)].shape, graph[op.outputs[0]].shape, (kernel_h, kernel_w)
-    )
+        return self.offered(context, settled, np.where(settled.weighted, weights[0], 0))
 
 
 OPERATOR = DepthwiseConv2D()

@@ -88,9 +88,38 @@ class SpatialLayer:
         return self.output.shape[-1]
 
     @property
+    def pixels(self) -> int:
+        """Of the output, in all images."""
+        return self.output.elements // self.channels
+
+    @property
     def is_pointwise(self) -> bool:
-        """1x1, stride 1, no padding: the image is one long row."""
-        return all(
+        """CONV_2D, 1x1, stride 1, no padding: rows are contiguous, so the image is one long row.
+
+        There is no remainder per row then.
+        """
+        return self.weights.ndim == 4 and all(
             axis.size == 1 and axis.stride == 1 and not axis.is_padded
             for axis in (self.vertical, self.horizontal)
         )
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Of one image, input and output."""
+        return (1, 1) if self.is_pointwise else (self.vertical.input, self.vertical.output)
+
+    @property
+    def columns(self) -> int:
+        """Of one output row."""
+        return self.pixels // self.images // self.rows[1]
+
+    @property
+    def segment_bytes(self) -> int:
+        """CONV_2D: contiguous input bytes that a pixel sees in one row."""
+        kernel_w = 1 if self.horizontal.dilation > 1 else self.horizontal.size
+        return kernel_w * self.depth
+
+    @property
+    def segments(self) -> int:
+        """CONV_2D: of a row of the kernel."""
+        return self.horizontal.size * self.depth // self.segment_bytes

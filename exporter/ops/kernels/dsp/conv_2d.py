@@ -7,16 +7,16 @@ packed as int16 pairs (`wide`), or two channels to a half word (`narrow`: the si
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
 from exporter.ops.kernels.dsp import winograd
 from exporter.ops.kernels.dsp.requantize import Form, cheapest, shifted
 from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
-from exporter.ops.kernels.packing import padding_ring
+from exporter.ops.kernels.linear import conv_2d_params, spatial
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
@@ -54,7 +54,7 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
 
 def tap_order(layer: SpatialLayer) -> Int64Array:
     """Index into [KH,KW,I] of each half of each pair; -1 where there is none. int64 [2 * pairs]."""
-    run = segment_bytes(layer)
+    run = layer.segment_bytes
     offsets: list[int] = []
     for word in range(run // 4):
         offsets += [4 * word + position for position in (0, 2, 1, 3)]
@@ -66,12 +66,6 @@ def tap_order(layer: SpatialLayer) -> Int64Array:
         [offset if offset < 0 else segment * run + offset
          for segment in range(segments) for offset in offsets], np.int64
     )  # fmt: skip
-
-
-def segment_bytes(layer: SpatialLayer) -> int:
-    """Contiguous input bytes that a pixel sees in one row."""
-    kernel_w = layer.weights.shape[2]
-    return layer.depth if layer.horizontal.dilation > 1 else kernel_w * layer.depth
 
 
 def wide(layer: SpatialLayer, weights: Int64Array, order: Int64Array) -> Packing | None:
@@ -133,33 +127,16 @@ def in_order(weights: Int64Array, order: Int64Array) -> Int64Array:
 
 
 def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
-    vertical, horizontal = layer.vertical, layer.horizontal
-    kernel_h, kernel_w = layer.weights.shape[1:3]
-    depth, channels = layer.depth, layer.channels
-    rows_in, rows_out, columns = vertical.input, vertical.output, horizontal.output
-    if layer.is_pointwise:
-        # Rows are contiguous, and so is the image: one long row has no remainder per row.
-        columns, rows_in, rows_out = rows_out * columns, 1, 1
-    run = segment_bytes(layer)
-    segments = kernel_w * depth // run
-    pairs = kernel_h * segments * (run // 4 * 2 + (run % 4 + 1) // 2)
+    channels, columns, run = layer.channels, layer.columns, layer.segment_bytes
+    rows = layer.vertical.size * layer.segments
+    pairs = rows * (run // 4 * 2 + (run % 4 + 1) // 2)
     tiles = tile_kernels(layer, packing)
     params: dict[str, Param] = {
-        "columns": columns,
-        "depth": depth,
-        "channels": channels,
-        "kernel_h": kernel_h,
-        "dilation_h": vertical.dilation,
-        "kernel_w": kernel_w,
-        "segments": segments,
-        "segment_bytes": run,
-        "segment_step": horizontal.dilation * depth,
-        "pixel_step": horizontal.stride * depth,
+        **conv_2d_params(layer),
         "pairs": pairs,
         "calls": _calls(channels, packing.record_words),
         "tile_4": tiles[0].name,
         "tile_1": tiles[1].name,
-        "margin_bytes": horizontal.before * depth,
         # A tile for three pixels costs less than three single ones.
         "overlaps": columns > TILE and columns % TILE == 3,
     }
@@ -168,19 +145,15 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
         micro_kernels += [PACK_4, tiles[0]]
     if columns % TILE and not params["overlaps"]:
         micro_kernels += [PACK_1, tiles[1]]
-    return Candidate(
-        kernel="dsp/conv_2d",
-        name=f"conv_2d_{kernel_h}x{kernel_w}_{depth}x{channels}",
-        inputs=(Rows(rows_in, layer.source.bytes // layer.images // rows_in),),
-        output=Rows(rows_out, columns * channels),
+    return replace(
+        spatial(layer, "dsp/conv_2d"),
         params=params,
         constants=(Constant("weights", packing.stream, _layout(packing, pairs, channels)),),
-        window=vertical.window,
-        ring=padding_ring(vertical, horizontal, depth, layer.source.zero_point),
-        images=layer.images,
         micro_kernels=tuple(micro_kernels),
         scratch_bytes=4 * pairs * (TILE if columns >= TILE else 1),
-        instructions=rows_out * layer.images * _row_instructions(packing, columns, channels, pairs),
+        instructions=layer.rows[1]
+        * layer.images
+        * _row_instructions(packing, columns, channels, pairs),
         choice=f"{packing.kind} weights, {packing.form.text}",
     )
 

@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
 from exporter.ops.kernels.dsp.requantize import SHIFTS, Form, cheapest
+from exporter.ops.kernels.linear import spatial
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
@@ -268,17 +269,13 @@ def _candidate(
     words = channels % 4 == 0
     micro = _prepare(words, blocking.pairs, taken if planar else 0)
     clamp = 0 if (params["low"], params["high"]) == (-128, 127) else 6 * layer.output.elements
-    return Candidate(
-        kernel="dsp/depthwise_conv_2d",
-        name=f"depthwise_conv_2d_{kernel_h}x{kernel_w}_{channels}",
-        inputs=(Rows(vertical.input, horizontal.input * channels),),
-        output=Rows(vertical.output, horizontal.output * channels),
+    return replace(
+        spatial(layer, "dsp/depthwise_conv_2d"),
+        ring=None,
         params=params,
         constants=(Constant("records", records, layout),),
-        window=vertical.window,
         rows_per_call=blocking.rows,
         micro_kernels=(micro, compute),
-        images=layer.images,
         scratch_bytes=taken * 16 * blocking.pairs + -(-outside // 4) * 4,
         instructions=_instructions(layer, blocking, cost) + clamp,
         choice=choice,

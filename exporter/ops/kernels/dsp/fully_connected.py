@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import numpy.typing as npt
 
 from exporter.ops.arithmetic import Rounding
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
 from exporter.ops.kernels.dsp.requantize import doubled_fits
+from exporter.ops.kernels.linear import dense, folded_bias
 from exporter.ops.layers import DenseLayer
 from exporter.ops.linear import Requantization
 
@@ -69,11 +72,8 @@ def _candidate(layer: DenseLayer, lane_blocks: int, packing: str) -> Candidate:
     }
     if rounding:  # the values are in the constant `form`
         params |= {"requantize": "", "zero_point": 0, "low": 0, "high": 0}
-    return Candidate(
-        kernel="dsp/fully_connected",
-        name=f"fully_connected_{depth}x{channels}",
-        inputs=(Rows(1, layer.source.bytes),),
-        output=Rows(1, layer.output.bytes),
+    return replace(
+        dense(layer, "dsp/fully_connected"),
         params=params,
         constants=(
             _weights(layer.weights, groups, lane_blocks > 0),
@@ -122,8 +122,7 @@ def _requantization_constants(
 ) -> tuple[Constant, ...]:
     requantization, bias = layer.requantization, layer.sums.bias
     if not rounding:
-        folded = Constant("bias", bias.astype(np.int32), "input zero point folded in")
-        return (folded, *requantization.constants())
+        return (folded_bias(layer.sums), *requantization.constants())
     multiplier, shift = requantization.constants()
     form = [2 * requantization.zero_point + 1, requantization.low, requantization.high]
     layout = "2 * output zero point + 1, lowest and highest output"

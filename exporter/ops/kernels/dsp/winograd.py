@@ -13,15 +13,15 @@ with: a product with the inverse of 3.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel
 from exporter.ops.kernels.dsp.requantize import Form, cheapest
 from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
-from exporter.ops.kernels.packing import padding_ring
+from exporter.ops.kernels.linear import spatial
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
@@ -154,11 +154,10 @@ def _candidate(
     weights = pack(layer, scheme, transformed, form)
     stem = f"winograd{scheme.outputs}"
     tile = tile_kernel(f"{stem}_2x4", form, layer.requantization)
-    return Candidate(
-        kernel="dsp/conv_2d_winograd",
-        name=f"conv_2d_{kernel_h}x3_{depth}x{channels}_winograd{scheme.outputs}",
-        inputs=(Rows(vertical.input, horizontal.input * depth),),
-        output=Rows(vertical.output, horizontal.output * channels),
+    plain = spatial(layer, "dsp/conv_2d_winograd")
+    return replace(
+        plain,
+        name=f"{plain.name}_{stem}",
         params={
             "outputs": scheme.outputs,
             "columns": horizontal.output,
@@ -179,9 +178,6 @@ def _candidate(
                 f"of F({scheme.outputs},3), {form.name} records; input zero point folded in",
             ),
         ),
-        window=vertical.window,
-        ring=padding_ring(vertical, horizontal, depth, layer.source.zero_point),
-        images=layer.images,
         micro_kernels=(
             MicroKernel(f"dsp/micro/{stem}_pack_2", f"nano_dsp_{stem}_pack_2"),
             tile,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
 from exporter.ops.base import Target
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
-from exporter.ops.kernels.packing import interleave, padding_ring, unroll_factor
+from exporter.ops.candidate import Candidate, MicroKernel, Param
+from exporter.ops.kernels.linear import blocked, conv_2d_params, folded_bias, spatial
+from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.kernels.scaling import Finish, finish
 from exporter.ops.layers import SpatialLayer
 
@@ -18,37 +19,11 @@ TILE_CHANNELS = 4
 
 def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     """Register-blocked: pixels by channels share every load of input and weights."""
-    shape = _Shape.of(layer)
-    ending = finish(layer.sums, layer.requantization, layer.target, shape.outputs)
-    offers = [_in_c(layer, shape, ending)]
-    if (layer.target.thumb2 or layer.target.registers > 16) and shape.columns > 1:
-        offers.append(_in_tiles(layer, shape, ending))
+    ending = finish(layer.sums, layer.requantization, layer.target, layer.pixels)
+    offers = [_in_c(layer, ending)]
+    if (layer.target.thumb2 or layer.target.registers > 16) and layer.columns > 1:
+        offers.append(_in_tiles(layer, ending))
     return tuple(offers)
-
-
-@dataclass(frozen=True)
-class _Shape:
-    """One call's work: `columns` pixels, each `kernel_h * segments` runs of `segment` bytes."""
-
-    rows_in: int
-    rows_out: int
-    columns: int
-    segments: int
-    segment: int
-    outputs: int
-
-    @classmethod
-    def of(cls, layer: SpatialLayer) -> _Shape:
-        vertical, horizontal = layer.vertical, layer.horizontal
-        kernel_w, depth = layer.weights.shape[2:]
-        rows_in, rows_out, columns = vertical.input, vertical.output, horizontal.output
-        if layer.is_pointwise:
-            # Rows are contiguous, and so is the image: one long row has no remainder per row.
-            columns, rows_in, rows_out = rows_out * columns, 1, 1
-        segment = kernel_w * depth if horizontal.dilation == 1 else depth
-        segments = kernel_w * depth // segment
-        outputs = layer.output.elements // layer.channels
-        return cls(rows_in, rows_out, columns, segments, segment, outputs)
 
 
 def block_shape(target: Target) -> tuple[int, int]:
@@ -56,36 +31,36 @@ def block_shape(target: Target) -> tuple[int, int]:
     return (2, 4) if target.registers > 16 else (2, 2)
 
 
-def _in_c(layer: SpatialLayer, shape: _Shape, ending: Finish) -> Candidate:
+def _in_c(layer: SpatialLayer, ending: Finish) -> Candidate:
     target, channels = layer.target, layer.channels
     pixels, block = block_shape(target)
     params: dict[str, Param] = {
-        "unroll": unroll_factor(shape.segment, 2 if target.optimize == "size" else 8),
-        "block_pixels": min(pixels, shape.columns),
+        "unroll": unroll_factor(layer.segment_bytes, 2 if target.optimize == "size" else 8),
+        "block_pixels": min(pixels, layer.columns),
         "block_channels": min(block, channels),
     }
     return _candidate(
-        layer, shape, ending, "generic/conv_2d", params, min(block, channels), layer.weights,
-        _per_output(layer, ending) * shape.outputs * channels,
+        layer, ending, "generic/conv_2d", params, min(block, channels), layer.weights,
+        _per_output(layer, ending) * layer.pixels * channels,
     )  # fmt: skip
 
 
-def _in_tiles(layer: SpatialLayer, shape: _Shape, ending: Finish) -> Candidate:
+def _in_tiles(layer: SpatialLayer, ending: Finish) -> Candidate:
     """Channels are filled up with zeros to whole tiles; odd columns are made twice."""
     unroll = 2 if layer.target.optimize == "size" else 8
     missing = -layer.channels % TILE_CHANNELS
     weights = np.pad(layer.weights, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    pairs = shape.rows_out * layer.images * -(-shape.columns // 2)
+    pairs = layer.rows[1] * layer.images * -(-layer.columns // 2)
     tiles = pairs * len(weights) // TILE_CHANNELS
-    blocks, rest = divmod(shape.segment, unroll)
+    blocks, rest = divmod(layer.segment_bytes, unroll)
     if layer.target.thumb2:
         per_segment = 28 + blocks * (14 * unroll + 6) + 17 * rest
     else:
         per_segment = 60 + blocks * (22 * unroll + 4) + 26 * rest
-    tile = 22 + layer.weights.shape[1] * shape.segments * per_segment
+    tile = 22 + layer.weights.shape[1] * layer.segments * per_segment
     return _candidate(
-        layer, shape, ending, "generic/conv_2d_tiles", {}, TILE_CHANNELS, weights,
-        tiles * tile + shape.outputs * layer.channels * ending.instructions,
+        layer, ending, "generic/conv_2d_tiles", {}, TILE_CHANNELS, weights,
+        tiles * tile + layer.pixels * layer.channels * ending.instructions,
         MicroKernel("generic/micro/tile_2x4", "nano_tile_2x4", (("unroll", unroll),)),
     )  # fmt: skip
 
@@ -98,7 +73,6 @@ def _per_output(layer: SpatialLayer, ending: Finish) -> int:
 
 def _candidate(
     layer: SpatialLayer,
-    shape: _Shape,
     ending: Finish,
     kernel: str,
     params: dict[str, Param],
@@ -108,42 +82,15 @@ def _candidate(
     *micro_kernels: MicroKernel,
 ) -> Candidate:
     """What both have in common; `weights` are stored `block` output channels side by side."""
-    vertical, horizontal, source = layer.vertical, layer.horizontal, layer.source
-    channels, kernel_h, kernel_w, depth = weights.shape
-    shared: dict[str, Param] = {
-        "columns": shape.columns,
-        "depth": depth,
-        "channels": layer.channels,
-        "kernel_h": kernel_h,
-        "kernel_w": kernel_w,
-        "dilation_h": vertical.dilation,
-        "segments": shape.segments,
-        "segment_bytes": shape.segment,
-        "segment_step": horizontal.dilation * depth,
-        "pixel_step": horizontal.stride * depth,
-        "row_bytes": horizontal.input * depth,
-        "margin_bytes": horizontal.before * depth,
-    }
-    constants = (
-        Constant(
-            "weights",
-            interleave(weights.reshape(channels, -1), block),
-            f"[{channels} / {block}][{kernel_h} * {kernel_w} * {depth}][{block}]: "
-            "output channels side by side",
-        ),
-        Constant("bias", layer.sums.bias.astype(np.int32), "input zero point folded in"),
-        *ending.constants,
-    )
-    return Candidate(
-        kernel=kernel,
-        name=f"conv_2d_{kernel_h}x{kernel_w}_{depth}x{layer.channels}",
-        inputs=(Rows(shape.rows_in, source.bytes // source.shape[0] // shape.rows_in),),
-        output=Rows(shape.rows_out, shape.columns * layer.channels),
-        params=shared | params | ending.params,
-        constants=constants,
-        window=vertical.window,
-        ring=padding_ring(vertical, horizontal, depth, source.zero_point),
-        images=layer.images,
+    return replace(
+        spatial(layer, kernel),
+        params={
+            **conv_2d_params(layer),
+            "row_bytes": layer.horizontal.input * layer.depth,
+            **params,
+            **ending.params,
+        },
+        constants=(blocked(weights, block), folded_bias(layer.sums), *ending.constants),
         micro_kernels=micro_kernels,
         instructions=instructions,
         choice=ending.choice,

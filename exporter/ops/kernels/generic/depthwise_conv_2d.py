@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
+from dataclasses import replace
 
-from exporter.ops.candidate import Candidate, Constant, Param, Rows
-from exporter.ops.kernels.packing import padding_ring
+from exporter.ops.candidate import Candidate, Constant, Param
+from exporter.ops.kernels.linear import folded_bias, spatial
 from exporter.ops.kernels.scaling import finish
 from exporter.ops.layers import SpatialLayer
 
@@ -15,12 +15,10 @@ UNROLLED_TAPS = 12
 
 def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     """One channel of three neighbouring pixels at a time: they share weights and some inputs."""
-    source, output, target = layer.source, layer.output, layer.target
+    target, weights, depth = layer.target, layer.weights, layer.depth
     vertical, horizontal = layer.vertical, layer.horizontal
-    weights, sums = layer.weights, layer.sums
-    ending = finish(sums, layer.requantization, target, output.elements // layer.channels)
+    ending = finish(layer.sums, layer.requantization, target, layer.pixels)
     kernel_h, kernel_w, channels = weights.shape
-    depth = source.shape[-1]
     pixels = 1 if target.optimize == "size" else min(3, horizontal.output)
     params: dict[str, Param] = {
         "columns": horizontal.output,
@@ -37,22 +35,12 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
         "row_bytes": horizontal.input * depth,
         "margin_bytes": horizontal.before * depth,
     }
-    constants = (
-        Constant("weights", weights.ravel(), f"[{kernel_h}][{kernel_w}][{channels}]"),
-        Constant("bias", sums.bias.astype(np.int32), "input zero point folded in"),
-        *ending.constants,
-    )
-    candidate = Candidate(
-        kernel="generic/depthwise_conv_2d",
-        name=f"depthwise_conv_2d_{kernel_h}x{kernel_w}_{channels}",
-        inputs=(Rows(vertical.input, horizontal.input * depth),),
-        output=Rows(vertical.output, horizontal.output * channels),
+    taps = Constant("weights", weights.ravel(), f"[{kernel_h}][{kernel_w}][{channels}]")
+    candidate = replace(
+        spatial(layer, "generic/depthwise_conv_2d"),
         params=params | ending.params,
-        constants=constants,
-        window=vertical.window,
-        ring=padding_ring(vertical, horizontal, depth, source.zero_point),
-        images=source.shape[0],
-        instructions=output.elements * (ending.instructions + _per_output(layer, pixels)),
+        constants=(taps, folded_bias(layer.sums), *ending.constants),
+        instructions=layer.output.elements * (ending.instructions + _per_output(layer, pixels)),
     )
     return (candidate,)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
-from exporter.ops.kernels.packing import interleave, unroll_factor
+from exporter.ops.candidate import Candidate, MicroKernel, Param
+from exporter.ops.kernels.linear import blocked, dense, folded_bias
+from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.kernels.scaling import Finish, finish
 from exporter.ops.layers import DenseLayer
 
@@ -63,22 +66,10 @@ def _candidate(
     """What both have in common; `weights` are stored `block` output channels side by side."""
     channels, depth = layer.weights.shape
     shared: dict[str, Param] = {"batch": layer.batch, "depth": depth, "channels": channels}
-    constants = (
-        Constant(
-            "weights",
-            interleave(weights, block),
-            f"[{len(weights)} / {block}][{depth}][{block}]: output channels side by side",
-        ),
-        Constant("bias", layer.sums.bias.astype(np.int32), "input zero point folded in"),
-        *ending.constants,
-    )
-    return Candidate(
-        kernel=f"generic/{kernel}",
-        name=f"fully_connected_{depth}x{channels}",
-        inputs=(Rows(1, layer.source.bytes),),
-        output=Rows(1, layer.output.bytes),
+    return replace(
+        dense(layer, f"generic/{kernel}"),
         params=shared | params | ending.params,
-        constants=constants,
+        constants=(blocked(weights, block), folded_bias(layer.sums), *ending.constants),
         micro_kernels=micro_kernels,
         instructions=instructions,
         choice=ending.choice,

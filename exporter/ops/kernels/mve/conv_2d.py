@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from exporter.ops.candidate import Candidate, MicroKernel, Param, Rows
+from exporter.ops.candidate import Candidate, MicroKernel, Param
+from exporter.ops.kernels.linear import spatial
 from exporter.ops.kernels.mve import tiles
-from exporter.ops.kernels.packing import padding_ring
 from exporter.ops.layers import SpatialLayer
 
 MOST_SEGMENTS = 7
@@ -82,14 +82,9 @@ def _packed(layer: SpatialLayer, form: tiles.Form, places: tuple[int, ...]) -> C
                 ("pitch", pitch),
             ),
         )
-        for pixels in tiles.pixel_counts(_columns(layer))
+        for pixels in tiles.pixel_counts(layer.columns)
     )
     return _candidate(layer, form, places, 1, pitch, packers, pitch)
-
-
-def _columns(layer: SpatialLayer) -> int:
-    """Of one output row; a pointwise layer's image is one long row."""
-    return layer.horizontal.output * (layer.vertical.output if layer.is_pointwise else 1)
 
 
 def _candidate(
@@ -101,10 +96,9 @@ def _candidate(
     packers: tuple[MicroKernel, ...],
     pitch: int,
 ) -> Candidate:
-    source, vertical, horizontal = layer.source, layer.vertical, layer.horizontal
+    vertical, horizontal = layer.vertical, layer.horizontal
     channels, kernel_h, kernel_w, depth = layer.weights.shape
-    columns = _columns(layer)
-    rows_in, rows_out = (1, 1) if layer.is_pointwise else (vertical.input, vertical.output)
+    columns = layer.columns
     params: dict[str, Param] = {
         "columns": columns,
         "depth": depth,
@@ -118,26 +112,20 @@ def _candidate(
         "pitch": pitch,
         "form": places,
     }
-    ring = padding_ring(vertical, horizontal, depth, source.zero_point)
+    plain = spatial(layer, "mve/conv_2d")
     four, one = tiles.tile_instructions(segments, length, channels, form)
     copy = 3 * kernel_h * -(-length // kernel_h // tiles.BLOCK) if pitch else 3 * segments
     row = columns // 4 * (four + 4 * copy + 20) + columns % 4 * (one + copy + 20)
-    ringed = vertical.input * horizontal.input * depth if ring else 0
+    ringed = vertical.input * horizontal.input * depth if plain.ring else 0
     weights = layer.weights.reshape(channels, segments, -1)
     if pitch:  # what follows a packed window in its pitch counts for nothing
         weights = np.pad(weights, ((0, 0), (0, 0), (0, pitch - weights.shape[-1])))
-    return Candidate(
-        kernel="mve/conv_2d",
-        name=f"conv_2d_{kernel_h}x{kernel_w}_{depth}x{channels}",
-        inputs=(Rows(rows_in, source.bytes // source.shape[0] // rows_in),),
-        output=Rows(rows_out, columns * channels),
+    return replace(
+        plain,
         params=params,
         constants=(tiles.stream(weights, layer.sums, layer.requantization),),
-        window=vertical.window,
-        ring=ring,
         micro_kernels=(*tiles.tiles_for(columns, segments, length, form), *packers),
-        images=layer.images,
         scratch_bytes=4 * pitch,
-        instructions=layer.images * (rows_out * (row + 30) + ringed),
+        instructions=layer.images * (layer.rows[1] * (row + 30) + ringed),
         choice=f"4 pixels by 2 channels{', packed windows' if pitch else ''}, {form.text}",
     )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
+from exporter.ops.kernels.linear import spatial
 from exporter.ops.kernels.mve import tiles
 from exporter.ops.layers import SpatialLayer
 
@@ -154,17 +156,13 @@ def _candidate(
         "high": requantization.high,
         "form": tiles.output_form(channels, requantization) or (),
     }
-    return Candidate(
-        kernel="mve/depthwise_conv_2d",
-        name=f"depthwise_conv_2d_{vertical.size}x{horizontal.size}_{channels}",
-        inputs=(Rows(vertical.input, horizontal.input * channels),),
-        output=Rows(vertical.output, horizontal.output * channels),
+    return replace(
+        spatial(layer, "mve/depthwise_conv_2d"),
+        ring=None,
         params=params,
         constants=(_stream(layer),),
-        window=vertical.window,
         rows_per_call=rows_per_call,
         micro_kernels=(LAY_ROWS, tile),
-        images=layer.images,
         scratch_bytes=row_groups * laid_columns * LAID_COLUMN_BYTES,
         instructions=layer.images * instructions,
         choice=f"a window a vector, {rows_per_call} row{'s' * (rows_per_call > 1)}, {form.text}",

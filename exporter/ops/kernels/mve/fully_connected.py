@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from exporter.ops.candidate import Candidate, Param, Rows
+from dataclasses import replace
+
+from exporter.ops.candidate import Candidate, Param
+from exporter.ops.kernels.linear import dense
 from exporter.ops.kernels.mve import tiles
 from exporter.ops.layers import DenseLayer
 
@@ -21,11 +24,8 @@ def candidates(layer: DenseLayer) -> tuple[Candidate, ...]:
         "form": places,
     }
     four, one = tiles.tile_instructions(1, depth, channels, form)
-    candidate = Candidate(
-        kernel="mve/fully_connected",
-        name=f"fully_connected_{depth}x{channels}",
-        inputs=(Rows(1, layer.source.bytes),),
-        output=Rows(1, layer.output.bytes),
+    candidate = replace(
+        dense(layer, "mve/fully_connected"),
         params=params,
         constants=(tiles.stream(layer.weights[:, None], layer.sums, layer.requantization),),
         micro_kernels=tiles.tiles_for(layer.batch, 1, depth, form),
