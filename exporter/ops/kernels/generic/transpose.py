@@ -27,7 +27,8 @@ def _runs(layer: TransposeLayer) -> Candidate:
     if outer:
         size, unrolled_step = outer[-1]
         unroll = _largest_divisor(size, max(1, UNROLLED_BYTES // run))
-        loops = [*outer[:-1], (size // unroll, unroll * unrolled_step)]
+        looped = (size // unroll, unroll * unrolled_step)
+        loops = [*outer[:-1], looped] if unroll < size else outer[:-1]
     return Candidate(
         kernel="generic/transpose",
         name=f"transpose_{layer.bytes}",
