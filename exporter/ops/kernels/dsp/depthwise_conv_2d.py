@@ -304,8 +304,7 @@ def _instructions(layer: SpatialLayer, blocking: Blocking, cost: Cost) -> int:
         prepare = channels * (columns / strips * column + 28)
     call = 140 + prepare + -(-channels // 4) * (cost.call + 12) + channels * cost.channel
     rows = -(-vertical.output // cost.rows_at_once) * cost.rows_at_once
-    rows = rows * strips * channels * cost.row
-    return round(layer.images * (calls * call + rows))
+    return round(layer.images * (calls * call + rows * strips * channels * cost.row))
 
 
 def _prepare(words: bool, pairs: int, columns: int) -> MicroKernel:
