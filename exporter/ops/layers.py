@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 import numpy.typing as npt
@@ -12,7 +13,7 @@ from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.ops.geometry import Axis
 from exporter.ops.linear import Accumulator, Requantization
-from exporter.ops.shapes import Dimension
+from exporter.ops.shapes import Dimension, row_major_strides
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,6 +56,55 @@ class MeanLayer:
     kept: tuple[Dimension, ...]
     reduced: tuple[Dimension, ...]
     generic: Candidate
+
+
+@dataclass(frozen=True)
+class Matrices:
+    """Matrices [rows, columns] of bytes that become [columns, rows].
+
+    Rows lie `input_pitch` bytes apart, in the output columns `output_pitch`; `others`: loops
+    `(size, input step, output step)` from matrix to matrix.
+    """
+
+    rows: int
+    columns: int
+    input_pitch: int
+    output_pitch: int
+    others: tuple[Dimension, ...]
+
+    @property
+    def count(self) -> int:
+        return prod(size for size, *_ in self.others)
+
+
+@dataclass(frozen=True)
+class TransposeLayer:
+    """TRANSPOSE: the output's merged axes `(size, input step)`, outermost first."""
+
+    dimensions: tuple[Dimension, ...]
+
+    @property
+    def bytes(self) -> int:
+        return prod(size for size, _ in self.dimensions)
+
+    @property
+    def run_bytes(self) -> int:
+        """Bytes that stay together; 1 where the last axis of the input moves."""
+        size, step = self.dimensions[-1]
+        return size if step == 1 else 1
+
+    @property
+    def matrices(self) -> Matrices | None:
+        """None where runs of bytes stay together."""
+        if self.run_bytes > 1 or self.bytes == 1:
+            return None
+        steps = row_major_strides([size for size, _ in self.dimensions])
+        *outer, (rows, input_pitch, _) = (
+            (*dimension, step) for dimension, step in zip(self.dimensions, steps, strict=True)
+        )
+        ((columns, _, output_pitch),) = (axis for axis in outer if axis[1] == 1)
+        others = tuple(axis for axis in outer if axis[1] != 1)
+        return Matrices(rows, columns, input_pitch, output_pitch, others)
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,6 +11,7 @@ import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op
+from exporter.ops import kernels
 from exporter.ops.base import (
     Lowering,
     Operator,
@@ -18,7 +19,8 @@ from exporter.ops.base import (
     has_static_shapes,
     input_and_output_share_quantization,
 )
-from exporter.ops.candidate import Candidate, Rows
+from exporter.ops.candidate import Candidate
+from exporter.ops.layers import TransposeLayer
 from exporter.ops.shapes import merged, row_major_strides
 
 
@@ -63,22 +65,13 @@ class Transpose(Operator):
         return Interval(np.full(output.shape[-1], low), np.full(output.shape[-1], high))
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        """The output in order, from runs or single elements of the input."""
-        source, output = context.input(), context.output
+        source = context.input()
         strides = row_major_strides(source.shape)
         permutation = _permutation(context.graph, context.op)
-        dimensions = merged([(source.shape[axis], strides[axis]) for axis in permutation])
-        run = dimensions[-1][0] if dimensions[-1][1] == 1 else 1
-        return (
-            Candidate(
-                kernel="generic/transpose",
-                name=f"transpose_{source.elements}",
-                inputs=(Rows(1, source.bytes),),
-                output=Rows(1, output.bytes),
-                params={"dimensions": dimensions, "run_bytes": run},
-                instructions=output.bytes * (6 if run == 1 else 1) + output.bytes // run * 12,
-            ),
+        layer = TransposeLayer(
+            merged([(source.shape[axis], strides[axis]) for axis in permutation])
         )
+        return kernels.offered("transpose", context.target, layer)
 
 
 def _permutation(graph: Graph, op: Op) -> list[int]:

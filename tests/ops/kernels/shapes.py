@@ -16,6 +16,7 @@ import numpy as np
 from tests import random_layers as layers
 from tests.flatbuffer_builder import ModelBuilder
 from tests.ops import test_depthwise_conv_2d as depthwise_models
+from tests.ops import test_transpose as transpose_models
 from tests.ops.kernels.layers import (
     POOLS,
     STYLES,
@@ -106,6 +107,30 @@ CHUNKS = (
 # Batch, depth, units: beside the tiles and the blocks; loops and straight lines.
 DENSE = ((1, 640, 9), (1, 64, 10), (1, 8, 16), (1, 5, 1), (2, 37, 7), (4, 32, 2), (7, 200, 3))
 
+# Shape, permutation: blocks and beside them, even and odd steps, matrices in loops, steps too large
+# for an offset; runs of one, two and more words, halfwords and bytes.
+TRANSPOSES = (
+    ((4, 4), (1, 0)),
+    ((3, 8, 5), (0, 2, 1)),
+    ((16, 16), (1, 0)),
+    ((17, 19), (1, 0)),
+    ((35, 21), (1, 0)),
+    ((20, 34), (1, 0)),
+    ((3, 37), (1, 0)),
+    ((37, 3), (1, 0)),
+    ((5, 18, 20), (2, 1, 0)),
+    ((2, 21, 3, 18), (3, 2, 1, 0)),
+    ((4, 16, 18), (0, 2, 1)),
+    ((2, 2050), (1, 0)),
+    ((2050, 2), (1, 0)),
+    ((3, 5, 4), (1, 0, 2)),
+    ((4, 3, 2, 8), (2, 1, 0, 3)),
+    ((3, 7, 6), (1, 0, 2)),
+    ((3, 4, 3), (1, 0, 2)),
+    ((2, 3, 80), (1, 0, 2)),
+    ((6, 7), (0, 1)),
+)
+
 WITHOUT_WEIGHTS = (
     "CONCATENATION",
     "LOGISTIC",
@@ -117,7 +142,6 @@ WITHOUT_WEIGHTS = (
     "RELU_N1_TO_1",
     "SOFTMAX",
     "TANH",
-    "TRANSPOSE",
 )
 
 
@@ -237,13 +261,15 @@ def fully_connected() -> dict[str, bytes]:
 
 @cache
 def pooling() -> dict[str, bytes]:
+    """And TRANSPOSE, which moves bytes as pooling does: by words."""
     models = {
         f"{operation} over {size}": constant_pool(operation, size)
         for operation in POOLS
         for size in (15, 16)
     }
     models |= named(map(pool, range(1, 31)), "pool") | named(map(mean, range(1, 16)), "mean")
-    return models | drawn([*POOLS, "MEAN"], range(10))
+    models |= {f"{case}": transpose_models.transpose(*case) for case in TRANSPOSES}
+    return models | drawn([*POOLS, "MEAN", "TRANSPOSE"], range(10))
 
 
 @cache

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.ops.kernels.mve.depthwise_conv_2d import MOST_SCRATCH_BYTES
-from tests.ops.harness import check_models
+from tests.ops.harness import check_models, compile_graph
 from tests.ops.kernels.layers import (
     TARGETS,
     additive,
@@ -15,6 +18,9 @@ from tests.ops.kernels.layers import (
     linear,
     micro_kernels,
 )
+from tests.ops.kernels.shapes import TRANSPOSES
+from tests.ops.test_transpose import transpose
+from tests.ops.variants import offered
 
 
 def taken(data: bytes, target: Target = TARGETS["mve"]) -> Candidate:
@@ -83,3 +89,47 @@ def test_sums() -> None:
     helium = [kernel for kernel in kernels[4:] if kernel.kernel == "mve/add"]
     assert len(helium) >= 6
     assert all(micro_kernels(kernel) == ["add_eights"] for kernel in helium)
+
+
+def test_transposed_matrices() -> None:
+    """Many rows are gathered, many columns scattered; near ones by places of 8 bits."""
+    forms = {
+        (64, 32): "gather pairs",
+        (63, 33): "gather halfwords",
+        (64, 17): "gather bytes",
+        (16, 64): "scatter bytes",
+        (18, 64): "scatter pairs",
+    }
+    assert {shape: taken(transpose(shape, (1, 0))).choice for shape in forms} == forms
+    assert taken(transpose((8, 12), (1, 0))).kernel == "dsp/transpose"
+    assert taken(transpose((16, 4369), (1, 0))).kernel == "mve/transpose"
+    assert "gather" not in {
+        candidate.choice.split()[0] for candidate in moves(transpose((16, 4371), (1, 0)))
+    }
+
+
+def test_pairs_lie_on_halfwords() -> None:
+    """QEMU does not fault where they do not, a core does."""
+    found = 0
+    for shape, permutation in TRANSPOSES:
+        for candidate in moves(transpose(shape, permutation)):
+            way, _, form = candidate.choice.partition(" ")
+            if form != "pairs":
+                continue
+            found += 1
+            assert not any(offset % 2 for offset in offsets(candidate.params, way)), (shape, way)
+    assert found >= 3
+
+
+def offsets(params: Mapping[str, Any], way: str) -> list[int]:
+    """Of what is gathered in the input, or scattered in the output."""
+    side = 0 if way == "gather" else 1
+    pitch = params[("input_pitch", "output_pitch")[side]]
+    starts = [(top * pitch + left, left * pitch + top)[side] for top, left, *_ in params["parts"]]
+    return [pitch, *starts, *(steps[side] for _, *steps in params["others"])]
+
+
+def moves(data: bytes) -> list[Candidate]:
+    """The kernels with Helium for the only layer of a model."""
+    graph = compile_graph(data, TARGETS["mve"])[0]
+    return [c for c in offered(graph, TARGETS["mve"]) if c.kernel == "mve/transpose"]

@@ -59,6 +59,8 @@ class Cost:
     call: float
     channel: float
     row: float
+    rows_at_once: int = 1
+    """A last row without its neighbour takes as long as two."""
 
 
 def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
@@ -184,7 +186,8 @@ def _tile_cost(layer: SpatialLayer, form: Form, blocking: Blocking, shared: bool
     tile = kernel_w * (1 + (2 if shared else 4) * (load + multiplies))
     tile += 4 * (3 if form.shift else 5) + 11
     rows = 2 if shared else 1
-    return Cost(call=30, channel=16, row=(tile * blocking.strip / (2 if shared else 4) + 4) / rows)
+    row = (tile * blocking.strip / (2 if shared else 4) + 4) / rows
+    return Cost(call=30, channel=16, row=row, rows_at_once=rows)
 
 
 def _tile_records(layer: SpatialLayer, form: Form, shared: bool) -> npt.NDArray[np.int32]:
@@ -296,8 +299,8 @@ def _instructions(layer: SpatialLayer, blocking: Blocking, cost: Cost) -> int:
         column = 4 * blocking.pairs + (2 if blocking.pairs in (2, 3) else 4)
         prepare = channels * (columns / strips * column + 28)
     call = 140 + prepare + -(-channels // 4) * (cost.call + 12) + channels * cost.channel
-    rows = vertical.output * strips * channels * cost.row
-    return round(layer.images * (calls * call + rows))
+    rows = -(-vertical.output // cost.rows_at_once) * cost.rows_at_once
+    return round(layer.images * (calls * call + rows * strips * channels * cost.row))
 
 
 def _prepare(words: bool, pairs: int, columns: int) -> MicroKernel:
