@@ -45,6 +45,8 @@ class PoolLayer:
     outputs: int
     high: int
     is_global: bool
+    vertical: Axis
+    horizontal: Axis
     generic: Candidate
 
 

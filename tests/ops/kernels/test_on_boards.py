@@ -60,9 +60,7 @@ DIALECTS: tuple[tuple[str, Dialect], ...] = (
 
 def has_kernels(build: Build, group: str, dialect: Dialect) -> bool:
     """Whether the build's set has any of its own."""
-    without = {"dsp/": {"others", "elementwise"}, "mve/": {"others", "pooling"}}.get(
-        build.kernels, set()
-    )
+    without = {"dsp/": {"others", "elementwise"}, "mve/": {"others"}}.get(build.kernels, set())
     return group not in without and (build.kernels != "mve/" or dialect == "tflite")
 
 
