@@ -29,7 +29,7 @@ def candidates(layer: MeanLayer) -> tuple[Candidate, ...]:
             params={name: generic.params[name] for name in names}
             | {"batch": batch, "positions": positions, "depth": depth},
             micro_kernels=(windows.micro_kernel("mean", depth),),
-            instructions=CALL + batch * windows.instructions("mean", depth, 1, positions),
+            instructions=CALL + windows.instructions("mean", depth, [1] * batch, [positions]),
             choice="sixteen outputs at a time",
         ),
     )

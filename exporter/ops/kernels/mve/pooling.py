@@ -74,10 +74,19 @@ def _between_borders(axis: Axis) -> tuple[int, int]:
 
 def _instructions(layer: PoolLayer) -> int:
     vertical, horizontal = layer.vertical, layer.horizontal
-    count = layer.outputs // layer.depth
+    images = layer.generic.images
     if layer.is_global:
-        return CALL + count * windows.instructions(layer.operation, layer.depth, 1, layer.positions)
+        batch = layer.outputs // layer.depth
+        sizes = [1] * batch, [layer.positions]
+        return CALL + windows.instructions(layer.operation, layer.depth, *sizes)
     inside = _between_borders(horizontal)[1]
     calls = horizontal.output - inside + (inside > 0)
-    window = windows.instructions(layer.operation, layer.depth, vertical.size, horizontal.size)
-    return count // horizontal.output * calls * CALL + count * window
+    sizes = _sizes(vertical), _sizes(horizontal)
+    loops = windows.instructions(layer.operation, layer.depth, *sizes)
+    return images * (vertical.output * calls * CALL + loops)
+
+
+def _sizes(axis: Axis) -> list[int]:
+    """Positions of each window that lie inside the image."""
+    starts = [at * axis.stride - axis.before for at in range(axis.output)]
+    return [min(start + axis.size, axis.input) - max(start, 0) for start in starts]
