@@ -26,10 +26,14 @@ from tests.ops.kernels.layers import (
     drawn,
     linear,
     mean,
+    multiplied,
     named,
     pool,
     random_dense,
+    softmax,
+    table,
     tied,
+    wide_pool,
 )
 from tests.random_layers import Style
 
@@ -105,6 +109,19 @@ CHUNKS = (
 
 # Batch, depth, units: beside the tiles and the blocks; loops and straight lines.
 DENSE = ((1, 640, 9), (1, 64, 10), (1, 8, 16), (1, 5, 1), (2, 37, 7), (4, 32, 2), (7, 200, 3))
+
+# Operands that broadcast to the shape of the left one: every tail of eight elements.
+PRODUCTS = (
+    ((1, 64), (1, 64)),
+    ((1, 71), (1, 71)),
+    ((9, 10), (10,)),
+    ((3, 4, 9), (4, 9)),
+    ((2, 3, 13), (2, 1, 13)),
+    ((1, 66), (1, 66)),
+    ((16, 4), (1, 4)),
+    ((5, 15), (15,)),
+    ((1, 75), (1, 75)),
+)
 
 WITHOUT_WEIGHTS = (
     "CONCATENATION",
@@ -243,6 +260,7 @@ def pooling() -> dict[str, bytes]:
         for size in (15, 16)
     }
     models |= named(map(pool, range(1, 31)), "pool") | named(map(mean, range(1, 16)), "mean")
+    models |= named(map(wide_pool, range(16)), "wide pool")
     return models | drawn([*POOLS, "MEAN"], range(10))
 
 
@@ -260,13 +278,18 @@ def elementwise() -> dict[str, bytes]:
             )
         )
     ]
-    models = named(shapes, "elements") | named(ties, "ties")
+    products = [multiplied(*operands, seed) for seed, operands in enumerate(PRODUCTS)]
+    models = named(shapes, "elements") | named(ties, "ties") | named(products, "products")
     return models | drawn(["ADD", "SUB", "MUL"], range(20))
 
 
 @cache
 def others() -> dict[str, bytes]:
-    return drawn(WITHOUT_WEIGHTS, range(6))
+    tables = [table(elements, elements) for elements in (1, 15, 16, 33)]
+    rows = [
+        softmax(*size, seed) for seed, size in enumerate(((1, 33), (4, 17), (3, 160), (1, 300)))
+    ]
+    return named(tables, "table") | named(rows, "softmax") | drawn(WITHOUT_WEIGHTS, range(6))
 
 
 GROUPS: dict[str, Callable[[], dict[str, bytes]]] = {
