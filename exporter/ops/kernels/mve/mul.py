@@ -17,9 +17,11 @@ FEWEST = 64
 
 
 def candidates(layer: MulLayer) -> tuple[Candidate, ...]:
-    """Where the innermost loop steps through both operands, and products only shift right."""
+    """Where the innermost loop steps through eight of both operands, and products shift right."""
     generic, (size, *steps) = layer.generic, layer.dimensions[-1]
-    if steps != [1, 1] or layer.multiplier.shift >= 0 or generic.output.bytes < FEWEST:
+    if steps != [1, 1] or size < AT_ONCE or generic.output.bytes < FEWEST:
+        return ()
+    if layer.multiplier.shift >= 0:
         return ()
     left, right, zero_point = layer.zero_points
     mantissa, shift = layer.multiplier
