@@ -20,7 +20,7 @@ from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes,
 from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
 from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.linear import activation_is_known
-from exporter.ops.lookup import INPUTS, lookup
+from exporter.ops.lookup import INPUTS, lookups
 from exporter.ops.shapes import broadcast_dimensions, broadcast_shape
 
 Int64Array = npt.NDArray[np.int64]
@@ -87,8 +87,13 @@ class ElementwiseOperator(Operator):
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         table = self._table(context)
         if table is not None:
-            return (lookup(context.output, table, context.target),)
-        return tuple(self._loop(context, kernel) for kernel in self.kernels(context))
+            return lookups(context.output, table, context.target)
+        loops = tuple(self._loop(context, kernel) for kernel in self.kernels(context))
+        return (*self.offers(context, loops[0]), *loops)
+
+    def offers(self, context: Lowering, generic: Candidate) -> tuple[Candidate, ...]:
+        """What the target's sets offer beside the loops, of which `generic` is one."""
+        return ()
 
     def all_outputs(self, graph: Graph, op: Op) -> Int64Array:
         """int64 [256,256]: the outputs for every left and every right operand."""

@@ -1,4 +1,4 @@
-"""What kernels see of a layer that multiplies with weights, or pools: shapes, weights, bounds."""
+"""What kernels see of a layer: shapes, weights, bounds, tables."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.graph.ir import Tensor
+from exporter.ops.arithmetic import Multiplier
 from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.ops.geometry import Axis
@@ -46,6 +47,8 @@ class PoolLayer:
     outputs: int
     high: int
     is_global: bool
+    vertical: Axis
+    horizontal: Axis
     generic: Candidate
 
 
@@ -105,6 +108,41 @@ class TransposeLayer:
         ((columns, _, output_pitch),) = (axis for axis in outer if axis[1] == 1)
         others = tuple(axis for axis in outer if axis[1] != 1)
         return Matrices(rows, columns, input_pitch, output_pitch, others)
+
+
+@dataclass(frozen=True, eq=False)
+class LookupLayer:
+    """A function of one int8: `table` int64 [256], the outputs for -128 to 127."""
+
+    target: Target
+    elements: int
+    table: npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, eq=False)
+class SoftmaxLayer:
+    """SOFTMAX of `rows` rows of `depth`; `exponentials` int32, Q0.31, by the distance below the
+    row's maximum, `layout` in words.
+    """
+
+    rows: int
+    depth: int
+    exponentials: npt.NDArray[np.int32]
+    layout: str
+
+
+@dataclass(frozen=True, eq=False)
+class MulLayer:
+    """MUL: `dimensions` are `(size, left step, right step)`.
+
+    `zero_points`: of left, right and output; `limits`: of the outputs; `generic`: for any core.
+    """
+
+    dimensions: tuple[Dimension, ...]
+    zero_points: tuple[int, int, int]
+    multiplier: Multiplier
+    limits: tuple[int, int]
+    generic: Candidate
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,6 +1,6 @@
 """Operators of one int8 operand as tables: the output for each of the 256 inputs, computed offline.
 
-One kernel serves them all, and runs in place.
+The same kernels serve them all, and run in place.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
+from exporter.ops import kernels
 from exporter.ops.arithmetic import (
     ACTIVATIONS,
     INT8_MAX,
@@ -32,15 +33,13 @@ from exporter.ops.base import (
     has_static_shapes,
     operands_are_int8,
 )
-from exporter.ops.candidate import Candidate, Constant, Rows
+from exporter.ops.candidate import Candidate
+from exporter.ops.layers import LookupLayer
 
 Int64Array = npt.NDArray[np.int64]
 
 INPUTS: Int64Array = np.arange(INT8_MIN, INT8_MAX + 1, dtype=np.int64)
 """Every value of an int8, the order of a table's entries."""
-
-UNROLL = 8
-"""Elements that are looked up in one turn of the loop."""
 
 
 def input_and_output_share_shape(graph: Graph, op: Op) -> bool:
@@ -66,23 +65,12 @@ class LookupOperator(Operator):
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         table = self.table(context.input(), context.output)
-        return (lookup(context.output, table, context.target),)
+        return lookups(context.output, table, context.target)
 
 
-def lookup(output: Tensor, table: Int64Array, target: Target) -> Candidate:
-    """The kernel that looks up every element of an input as large as `output`."""
-    rows = Rows(1, output.bytes)
-    unroll = 1 if target.optimize == "size" else min(UNROLL, output.elements)
-    return Candidate(
-        kernel="generic/lookup",
-        name=f"lookup_{output.elements}",
-        inputs=(rows,),
-        output=rows,
-        params={"elements": output.elements, "unroll": unroll},
-        constants=(Constant("table", table.astype(np.int8), "[256]: outputs for -128 to 127"),),
-        rereads=False,
-        instructions=12 + output.elements * 3 + output.elements // unroll * 3,
-    )
+def lookups(output: Tensor, table: Int64Array, target: Target) -> tuple[Candidate, ...]:
+    """The kernels that look up every element of an input as large as `output`."""
+    return kernels.offered("lookup", target, LookupLayer(target, output.elements, table))
 
 
 def table_interval(table: Int64Array, inputs: Interval) -> Interval:

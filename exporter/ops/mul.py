@@ -18,7 +18,7 @@ from exporter.ops.arithmetic import (
     requantize,
 )
 from exporter.ops.base import Lowering
-from exporter.ops.candidate import Param
+from exporter.ops.candidate import Candidate, Param
 from exporter.ops.elementwise import (
     ElementKernel,
     ElementwiseOperator,
@@ -26,7 +26,10 @@ from exporter.ops.elementwise import (
     output_range,
 )
 from exporter.ops.folded import HighProduct, high_product_form
+from exporter.ops.kernels import offered
+from exporter.ops.layers import MulLayer
 from exporter.ops.lookup import INPUTS
+from exporter.ops.shapes import broadcast_dimensions
 
 
 def products_fit(graph: Graph, op: Op) -> bool:
@@ -66,6 +69,17 @@ class Mul(ElementwiseOperator):
             "zero_point": context.output.zero_point,
         }
         return (ElementKernel("generic/mul", literals, 18, "as the reference"),)
+
+    def offers(self, context: Lowering, generic: Candidate) -> tuple[Candidate, ...]:
+        left, right, output = context.input(0), context.input(1), context.output
+        layer = MulLayer(
+            dimensions=broadcast_dimensions(left.shape, right.shape),
+            zero_points=(left.zero_point, right.zero_point, output.zero_point),
+            multiplier=_multiplier(context.graph, context.op),
+            limits=output_range(context.graph, context.op),
+            generic=generic,
+        )
+        return offered("mul", context.target, layer)
 
     def _high_product_form(self, graph: Graph, op: Op) -> HighProduct | None:
         left, right, output = (graph[t] for t in (op.input(0), op.input(1), op.outputs[0]))

@@ -96,6 +96,8 @@ class Pool2D(Operator):
             outputs=output.elements,
             high=_output_range(context.graph, context.op)[1],
             is_global=is_global,
+            vertical=vertical,
+            horizontal=horizontal,
             generic=candidate,
         )
         return (*kernels.offered("pooling", context.target, layer), candidate)

@@ -9,16 +9,15 @@ from __future__ import annotations
 import numpy as np
 
 from exporter.graph.ir import Graph, Op
+from exporter.ops import kernels
 from exporter.ops.base import Lowering, Operator, has_static_shapes, operands_are_int8
-from exporter.ops.candidate import Candidate, Constant, Rows
+from exporter.ops.candidate import Candidate
 from exporter.ops.fixed_point import FRACTION_BITS, softmax_exponentials
+from exporter.ops.layers import SoftmaxLayer
 from exporter.ops.lookup import input_and_output_share_shape
 
 LARGEST_DEPTH = 4095
 """The sum of as many ones in Q12.19 fits an int32."""
-
-DEPTH_OF_FAST_SHIFT = 511
-"""With no more terms the final shift is at most 31."""
 
 
 def output_quantization_is_fixed(graph: Graph, op: Op) -> bool:
@@ -54,24 +53,13 @@ class Softmax(Operator):
         depth = source.shape[-1]
         low, high = context.interval().whole()
         table = softmax_exponentials(source.scale, _beta(context.op))[: high - low + 1]
-        layout = f"[{len(table)}]: exp(-d * {source.scale * _beta(context.op):.6g}), Q0.31"
-        rows = Rows(1, source.bytes)
-        return (
-            Candidate(
-                kernel="generic/softmax",
-                name=f"softmax_{depth}",
-                inputs=(rows,),
-                output=rows,
-                params={
-                    "rows": source.elements // depth,
-                    "depth": depth,
-                    "shift_may_exceed_31": depth > DEPTH_OF_FAST_SHIFT,
-                },
-                constants=(Constant("exponential", np.array(table, np.int32), layout),),
-                rereads=False,
-                instructions=source.elements // depth * 200 + source.elements * 35,
-            ),
+        layer = SoftmaxLayer(
+            rows=source.elements // depth,
+            depth=depth,
+            exponentials=np.array(table, np.int32),
+            layout=f"[{len(table)}]: exp(-d * {source.scale * _beta(context.op):.6g}), Q0.31",
         )
+        return kernels.offered("softmax", context.target, layer)
 
 
 def _beta(op: Op) -> float:

@@ -144,6 +144,14 @@ def pool(seed: int) -> bytes:
     return builder.finish([x], [y])
 
 
+def pooled(operation: Pool, depth: int) -> bytes:
+    """Windows of 2 x 2 over 6 x 6 positions."""
+    builder = ModelBuilder()
+    x = builder.tensor("x", (1, 6, 6, depth), scale=0.05, zero_point=-7)
+    y = layers.pool_2d(builder, np.random.default_rng(0), operation, x, (2, 2), (2, 2))
+    return builder.finish([x], [y])
+
+
 def constant_pool(operation: Pool, size: int) -> bytes:
     """One window of `size` x `size` positions, four channels."""
     builder = ModelBuilder()
@@ -176,6 +184,58 @@ def additive(kind: str, elements: int, seed: int) -> bytes:
     )
     builder.op(kind, [left, right], [output], activation=ACTIVATIONS[seed % 4])
     return builder.finish([left, right], [output])
+
+
+def multiplied(left: Shape, right: Shape, seed: int) -> bytes:
+    """A product of two activations that broadcast to the shape of the left one."""
+    rng, builder = np.random.default_rng([seed, 13]), ModelBuilder()
+    style = STYLES[seed % 2]
+    x, y = (
+        layers.activation_tensor(builder, rng, shape, name, style)
+        for name, shape in (("left", left), ("right", right))
+    )
+    scales = builder.tensors[x].scale * builder.tensors[y].scale
+    z = builder.tensor(
+        "product",
+        left,
+        scale=float(scales * rng.uniform(2, 200)),
+        zero_point=layers.zero_point(rng, style),
+    )
+    builder.op("MUL", [x, y], [z], activation=ACTIVATIONS[seed % 4])
+    return builder.finish([x, y], [z])
+
+
+def softmax(rows: int, depth: int, seed: int) -> bytes:
+    """Rows of a softmax; the entries lie close together where `seed` is odd."""
+    rng, builder = np.random.default_rng([seed, 14]), ModelBuilder()
+    scale = float(rng.uniform(0.01, 0.05) if seed % 2 else rng.uniform(0.1, 0.5))
+    x = builder.tensor("x", (rows, depth), scale=scale, zero_point=layers.zero_point(rng))
+    return builder.finish([x], [more.softmax(builder, rng, x)])
+
+
+def table(elements: int, seed: int) -> bytes:
+    """A TANH of as many elements."""
+    rng, builder = np.random.default_rng([seed, 15]), ModelBuilder()
+    x = layers.activation_tensor(builder, rng, (1, elements))
+    return builder.finish([x], [more.table(builder, rng, "TANH", x)])
+
+
+def wide_pool(seed: int) -> bytes:
+    """A pool of 17 to 40 channels, or of a few, with borders on every second one."""
+    rng, builder = np.random.default_rng([seed, 16]), ModelBuilder()
+    depth = int(rng.integers(17, 41) if seed % 4 < 2 else rng.integers(1, 16))
+    x = layers.activation_tensor(builder, rng, (1 + seed % 2, 7, 6, depth))
+    y = layers.pool_2d(
+        builder,
+        rng,
+        POOLS[seed // 2 % 2],
+        x,
+        (int(rng.integers(1, 5)), int(rng.integers(1, 5))),
+        (int(rng.integers(1, 3)), int(rng.integers(1, 3))),
+        ("SAME", "VALID")[seed % 2],
+        ACTIVATIONS[seed // 4 % 4],
+    )
+    return builder.finish([x], [y])
 
 
 def tied(number: int, kind: str, activation: str, zero_points: tuple[int, int, int]) -> bytes:

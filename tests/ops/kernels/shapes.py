@@ -27,10 +27,14 @@ from tests.ops.kernels.layers import (
     drawn,
     linear,
     mean,
+    multiplied,
     named,
     pool,
     random_dense,
+    softmax,
+    table,
     tied,
+    wide_pool,
 )
 from tests.random_layers import Style
 
@@ -129,6 +133,18 @@ TRANSPOSES = (
     ((3, 4, 3), (1, 0, 2)),
     ((2, 3, 80), (1, 0, 2)),
     ((6, 7), (0, 1)),
+)
+
+# Operands that broadcast to the shape of the left one: every tail of eight elements.
+PRODUCTS = (
+    ((1, 64), (1, 64)),
+    ((1, 71), (1, 71)),
+    ((9, 10), (10,)),
+    ((3, 4, 9), (4, 9)),
+    ((2, 3, 13), (2, 1, 13)),
+    ((1, 66), (1, 66)),
+    ((5, 15), (15,)),
+    ((1, 75), (1, 75)),
 )
 
 WITHOUT_WEIGHTS = (
@@ -269,6 +285,7 @@ def pooling() -> dict[str, bytes]:
     }
     models |= named(map(pool, range(1, 31)), "pool") | named(map(mean, range(1, 16)), "mean")
     models |= {f"{case}": transpose_models.transpose(*case) for case in TRANSPOSES}
+    models |= named(map(wide_pool, range(16)), "wide pool")
     return models | drawn([*POOLS, "MEAN", "TRANSPOSE"], range(10))
 
 
@@ -286,13 +303,18 @@ def elementwise() -> dict[str, bytes]:
             )
         )
     ]
-    models = named(shapes, "elements") | named(ties, "ties")
+    products = [multiplied(*operands, seed) for seed, operands in enumerate(PRODUCTS)]
+    models = named(shapes, "elements") | named(ties, "ties") | named(products, "products")
     return models | drawn(["ADD", "SUB", "MUL"], range(20))
 
 
 @cache
 def others() -> dict[str, bytes]:
-    return drawn(WITHOUT_WEIGHTS, range(6))
+    tables = [table(elements, elements) for elements in (1, 15, 16, 33)]
+    rows = [
+        softmax(*size, seed) for seed, size in enumerate(((1, 33), (4, 17), (3, 160), (1, 300)))
+    ]
+    return named(tables, "table") | named(rows, "softmax") | drawn(WITHOUT_WEIGHTS, range(6))
 
 
 GROUPS: dict[str, Callable[[], dict[str, bytes]]] = {

@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
+
+import numpy as np
+import pytest
 
 from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.ops.kernels.mve.depthwise_conv_2d import MOST_SCRATCH_BYTES
-from tests.ops.harness import check_models, compile_graph
+from tests import random_shape_layers as more
+from tests.flatbuffer_builder import ModelBuilder
+from tests.ops.emulated import check_on_board
+from tests.ops.harness import check_models, compile_graph, make_case
 from tests.ops.kernels.layers import (
+    POOLS,
     TARGETS,
     additive,
     chosen,
+    constant_pool,
     conv,
     depthwise,
     linear,
+    mean,
     micro_kernels,
+    multiplied,
+    pooled,
+    softmax,
+    table,
 )
 from tests.ops.kernels.shapes import TRANSPOSES
 from tests.ops.test_transpose import transpose
@@ -133,3 +147,50 @@ def moves(data: bytes) -> list[Candidate]:
     """The kernels with Helium for the only layer of a model."""
     graph = compile_graph(data, TARGETS["mve"])[0]
     return [c for c in offered(graph, TARGETS["mve"]) if c.kernel == "mve/transpose"]
+
+
+def test_pooling() -> None:
+    """The tails for depths below 16; sums that an int16 lane does not hold are left to others."""
+    for operation in POOLS:
+        assert _tail(taken(pooled(operation, 12))) and not _tail(taken(pooled(operation, 17)))
+    assert taken(constant_pool("AVERAGE_POOL_2D", 16)).kernel == "mve/global_average_pool_2d"
+    assert taken(constant_pool("AVERAGE_POOL_2D", 17)).kernel == "generic/global_average_pool_2d"
+
+
+def _tail(candidate: Candidate) -> bool:
+    (micro,) = candidate.micro_kernels
+    assert micro.instruction_set == "mve"
+    return bool(dict(micro.params)["tail"])
+
+
+def test_means() -> None:
+    assert micro_kernels(taken(mean(5))) == ["windows_sum"]
+    assert taken(mean(1)).kernel == "dsp/mean"  # four channels: one word
+
+
+def test_tables_and_products() -> None:
+    """Small products and rows are left to C: what they save is not worth the code."""
+    assert micro_kernels(taken(table(16, 0))) == ["look_up"]
+    assert micro_kernels(taken(multiplied((8, 16), (16,), 0))) == ["multiply"]
+    assert taken(multiplied((1, 63), (1, 63), 0)).kernel.startswith("generic/")
+    assert taken(multiplied((8, 16), (8, 1), 0)).kernel.startswith("generic/")
+    assert taken(softmax(2, 16, 0)).kernel == "mve/softmax"
+    assert taken(softmax(1, 31, 0)).kernel == "generic/softmax"
+
+
+@pytest.mark.emulator
+@pytest.mark.toolchain
+def test_in_place(tmp_path: Path) -> None:
+    """Layers that write exactly over their operand, one after another."""
+    rng, builder = np.random.default_rng(0), ModelBuilder()
+    first = x = builder.tensor("x", (5, 37), scale=0.04, zero_point=3)
+    x = more.table(builder, rng, "TANH", x)
+    x = more.table(builder, rng, "LOGISTIC", x)
+    y = builder.tensor("square", (5, 37), scale=0.01, zero_point=-100)
+    builder.op("MUL", [x, x], [y], activation="NONE")
+    model = builder.finish([first], [more.softmax(builder, rng, y)])
+    case = make_case("in place", model, TARGETS["mve"], 14)
+    steps = case.program.steps
+    assert all(step.candidate.kernel.startswith("mve/") for step in steps)
+    assert len({step.output.offset for step in steps[1:]}) == 1
+    check_on_board([case], "mps3-an547", tmp_path)

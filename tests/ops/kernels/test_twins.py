@@ -30,7 +30,7 @@ def test_every_other_kernel(name: str, group: str) -> None:
     check(group, [name])
 
 
-@pytest.mark.parametrize("group", ["pooling", "elementwise"])
+@pytest.mark.parametrize("group", UNWEIGHTED)
 def test_every_other_kernel_of_the_extensions(group: str) -> None:
     check(group, ["dsp", "mve"])
 
