@@ -21,9 +21,21 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     shape = _Shape.of(layer)
     ending = finish(layer.sums, layer.requantization, layer.target, shape.outputs)
     offers = [_in_c(layer, shape, ending)]
-    if (layer.target.thumb2 or layer.target.registers > 16) and shape.columns > 1:
+    if _has_tiles(layer, shape.columns):
         offers.append(_in_tiles(layer, shape, ending))
     return tuple(offers)
+
+
+FEWEST_ODD_COLUMNS, FEWEST_ODD_PIXELS = 7, 17
+"""On a Cortex-M3 with fewer, of a 1x1 with fewer, a last one that is made twice loses cycles."""
+
+
+def _has_tiles(layer: SpatialLayer, columns: int) -> bool:
+    """Whether two pixels at a time can pay."""
+    if layer.target.registers > 16 or layer.target.optimize == "size":
+        return columns > 1 and (layer.target.registers > 16 or layer.target.thumb2)
+    fewest = FEWEST_ODD_PIXELS if layer.is_pointwise else FEWEST_ODD_COLUMNS
+    return layer.target.thumb2 and columns > 1 and (columns % 2 == 0 or columns >= fewest)
 
 
 @dataclass(frozen=True)
@@ -79,10 +91,10 @@ def _in_tiles(layer: SpatialLayer, shape: _Shape, ending: Finish) -> Candidate:
     tiles = pairs * len(weights) // TILE_CHANNELS
     blocks, rest = divmod(shape.segment, unroll)
     if layer.target.thumb2:
-        per_segment = 28 + blocks * (14 * unroll + 6) + 17 * rest
+        run = 19 + blocks * (14 * unroll + 6) + 17 * rest
     else:
-        per_segment = 60 + blocks * (22 * unroll + 4) + 26 * rest
-    tile = 22 + layer.weights.shape[1] * shape.segments * per_segment
+        run = 30 + blocks * (22 * unroll + 4) + 26 * rest
+    tile = 24 + layer.weights.shape[1] * shape.segments * run
     return _candidate(
         layer, shape, ending, "generic/conv_2d_tiles", {}, TILE_CHANNELS, weights,
         tiles * tile + shape.outputs * layer.channels * ending.instructions,
@@ -131,7 +143,11 @@ def _candidate(
             f"[{channels} / {block}][{kernel_h} * {kernel_w} * {depth}][{block}]: "
             "output channels side by side",
         ),
-        Constant("bias", layer.sums.bias.astype(np.int32), "input zero point folded in"),
+        Constant(
+            "bias",
+            np.pad(layer.sums.bias, (0, channels - layer.channels)).astype(np.int32),
+            "input zero point folded in",
+        ),
         *ending.constants,
     )
     return Candidate(
