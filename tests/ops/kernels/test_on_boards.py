@@ -27,7 +27,8 @@ VECTORS = 6
 
 class Build(NamedTuple):
     """`kernels`: how their templates begin. Lesser sets run on one board of each greater one.
-    `halves`: which of the models; each board runs both, under one compiler or another."""
+    `halves`: which of the models; each board runs both, under one compiler or another.
+    """
 
     board: str
     toolchain: ToolchainName

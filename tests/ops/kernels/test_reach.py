@@ -20,7 +20,8 @@ TEMPLATES = {
 
 def test_every_template_is_reached() -> None:
     """Kernels and micro-kernels, by either half of the models: some builds run one half only.
-    A template that nothing reaches is untested, or unused."""
+    A template that nothing reaches is untested, or unused.
+    """
     found: tuple[set[str], set[str]] = (set(), set())
     for make in GROUPS.values():
         for name, data in make().items():
