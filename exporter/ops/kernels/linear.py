@@ -69,5 +69,8 @@ def blocked(weights: npt.NDArray[np.int8], block: int) -> Constant:
     )
 
 
-def folded_bias(sums: Accumulator) -> Constant:
-    return Constant("bias", sums.bias.astype(np.int32), "input zero point folded in")
+def folded_bias(sums: Accumulator, channels: int | None = None) -> Constant:
+    """The biases, and zeros for those of `channels` that a block has beyond the layer's."""
+    missing = (channels or len(sums.bias)) - len(sums.bias)
+    bias = np.pad(sums.bias, (0, missing)).astype(np.int32)
+    return Constant("bias", bias, "input zero point folded in")

@@ -164,7 +164,7 @@ def _tile(layer: SpatialLayer, form: Form, shared: bool) -> Candidate | None:
         "starts": tuple(0 if shared else pair for pair, _ in blocking.starts),
         "shift": form.shift,
     }
-    name = f"depthwise_{kernel_h}x{kernel_w}_{blocking.text}_by_{horizontal.stride}"
+    name = f"depthwise_tile_{kernel_h}x{kernel_w}_{blocking.text}_by_{horizontal.stride}"
     name += f"_{blocking.strip}_{channels}_" + (f"shift_{form.shift}" if form.shift else form.name)
     name += "" if shared else "_apart"
     return _candidate(
@@ -293,12 +293,15 @@ def _instructions(layer: SpatialLayer, blocking: Blocking, cost: Cost) -> int:
     columns = min((horizontal.output - 1) * horizontal.stride + horizontal.size, horizontal.input)
     columns += (strips - 1) * (horizontal.size - horizontal.stride)
     if channels % 4 == 0:
-        column = 23 if blocking.pairs == 2 else 12 * blocking.pairs + 5
+        # Two pairs take 23 instructions, four of them STRD, which takes three cycles.
+        column = 24.5 if blocking.pairs == 2 else 12 * blocking.pairs + 5
         prepare = channels / 4 * (columns / strips * column + 18)
     else:
         column = 4 * blocking.pairs + (2 if blocking.pairs in (2, 3) else 4)
         prepare = channels * (columns / strips * column + 28)
-    call = 140 + prepare + -(-channels // 4) * (cost.call + 12) + channels * cost.channel
+    unwanted_rows = 180 if vertical.output % blocking.rows else 0
+    groups = -(-channels // 4)
+    call = 140 + unwanted_rows + prepare + groups * (cost.call + 12) + channels * cost.channel
     rows = -(-vertical.output // cost.rows_at_once) * cost.rows_at_once
     return round(layer.images * (calls * call + rows * strips * channels * cost.row))
 

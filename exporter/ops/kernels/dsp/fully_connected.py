@@ -99,7 +99,7 @@ def _groups(channels: int, lane_blocks: int) -> list[tuple[int, int]]:
 
 def _instructions(words: int, groups: list[tuple[int, int]], shares_lanes: bool) -> int:
     """Instructions for one row of the input, as measured on the Cortex-M4 to a few percent."""
-    total = 40 + (4 * words if shares_lanes else 0)
+    total = 4 * words if shares_lanes else 0
     for block, calls in groups:
         loop = 111 * words // 4 + 60 if block == LANES_BLOCK else (5 + 4 * block) * words + 40
         total += calls * (loop + 11 * block)

@@ -21,9 +21,21 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
     """Register-blocked: pixels by channels share every load of input and weights."""
     ending = finish(layer.sums, layer.requantization, layer.target, layer.pixels)
     offers = [_in_c(layer, ending)]
-    if (layer.target.thumb2 or layer.target.registers > 16) and layer.columns > 1:
+    if _has_tiles(layer, layer.columns):
         offers.append(_in_tiles(layer, ending))
     return tuple(offers)
+
+
+FEWEST_ODD_COLUMNS, FEWEST_ODD_PIXELS = 7, 17
+"""On a Cortex-M3 with fewer, of a 1x1 with fewer, a last one that is made twice loses cycles."""
+
+
+def _has_tiles(layer: SpatialLayer, columns: int) -> bool:
+    """Whether two pixels at a time can pay."""
+    if layer.target.registers > 16 or layer.target.optimize == "size":
+        return columns > 1 and (layer.target.registers > 16 or layer.target.thumb2)
+    fewest = FEWEST_ODD_PIXELS if layer.is_pointwise else FEWEST_ODD_COLUMNS
+    return layer.target.thumb2 and columns > 1 and (columns % 2 == 0 or columns >= fewest)
 
 
 def block_shape(target: Target) -> tuple[int, int]:
@@ -54,10 +66,10 @@ def _in_tiles(layer: SpatialLayer, ending: Finish) -> Candidate:
     tiles = pairs * len(weights) // TILE_CHANNELS
     blocks, rest = divmod(layer.segment_bytes, unroll)
     if layer.target.thumb2:
-        per_segment = 28 + blocks * (14 * unroll + 6) + 17 * rest
+        run = 19 + blocks * (14 * unroll + 6) + 17 * rest
     else:
-        per_segment = 60 + blocks * (22 * unroll + 4) + 26 * rest
-    tile = 22 + layer.weights.shape[1] * layer.segments * per_segment
+        run = 30 + blocks * (22 * unroll + 4) + 26 * rest
+    tile = 24 + layer.weights.shape[1] * layer.segments * run
     return _candidate(
         layer, ending, "generic/conv_2d_tiles", {}, TILE_CHANNELS, weights,
         tiles * tile + layer.pixels * layer.channels * ending.instructions,
@@ -90,7 +102,11 @@ def _candidate(
             **params,
             **ending.params,
         },
-        constants=(blocked(weights, block), folded_bias(layer.sums), *ending.constants),
+        constants=(
+            blocked(weights, block),
+            folded_bias(layer.sums, len(weights)),
+            *ending.constants,
+        ),
         micro_kernels=micro_kernels,
         instructions=instructions,
         choice=ending.choice,

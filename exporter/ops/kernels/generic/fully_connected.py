@@ -34,7 +34,8 @@ def _in_c(layer: DenseLayer, ending: Finish) -> Candidate:
     }
     outputs = layer.batch * channels
     tenths_per_weight = 24 if target.thumb2 else 32
-    instructions = outputs * (ending.instructions + 8 + depth * tenths_per_weight // 10)
+    loop = 4 if depth == params["unroll"] else 8
+    instructions = outputs * (ending.instructions + loop + depth * tenths_per_weight // 10)
     return _candidate(layer, ending, "fully_connected", params, block, layer.weights, instructions)
 
 
