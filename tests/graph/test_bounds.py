@@ -128,7 +128,7 @@ def _accumulators(graph: Graph, x: Array) -> Array:
     if op.kind == "FULLY_CONNECTED":
         flat: Array = centred.reshape(-1, weights.shape[1]) @ weights.T + bias
         return flat
-    axes = (conv_2d if op.kind == "CONV_2D" else depthwise_conv_2d)._axes(graph, op)
+    axes = (conv_2d if op.kind == "CONV_2D" else depthwise_conv_2d).OPERATOR.axes(graph, op)
     before = [(0, 0), *((axis.before, axis.after) for axis in axes), (0, 0)]
     padded = np.pad(centred, before)
     if op.kind == "DEPTHWISE_CONV_2D":
