@@ -7,10 +7,11 @@ Addresses and sizes come from the datasheet that the file cites, sizes in bytes.
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 import pydantic
 import yaml
@@ -19,6 +20,7 @@ from exporter.errors import BadInput, InternalError
 
 Evidence = Literal["native", "emulated", "simulated", "built"]
 InstructionSet = Literal["generic", "dsp", "mve"]
+Placeable = Literal["arena", "weights"]
 Bytes = Annotated[int, pydantic.Field(gt=0)]
 Address = Annotated[int, pydantic.Field(ge=0, lt=2**32)]
 
@@ -28,12 +30,45 @@ class _Data(pydantic.BaseModel):
 
 
 class MemoryRegion(_Data):
-    """A range of addresses. The linker fills the first region of each kind."""
+    """A range of addresses.
+
+    The first region of kind flash has the program and the initial values of data, the first of kind
+    ram has stack and data. `exporter.plan.placement` gives arena and weights their regions.
+    """
 
     name: str = pydantic.Field(description="as the datasheet calls it")
-    kind: Literal["flash", "ram"]
+    kind: Literal["flash", "ram"] = pydantic.Field(
+        description="flash: what a loader writes and a reset keeps, even where the chip is a RAM"
+    )
     origin: Address
     bytes: Bytes
+    access_cost: int = pydantic.Field(
+        default=0, ge=0, description="orders the regions by time to read a word: 0 is the fastest"
+    )
+    holds: tuple[Placeable, ...] | None = pydantic.Field(
+        default=None,
+        description="what may be placed here beside what the first of its kind has; by default "
+        "weights in flash, the arena in ram. Weights in ram are copied there at start.",
+    )
+
+    def may_hold(self, what: Placeable) -> bool:
+        """Whether the board lets `what` be placed here."""
+        usual: Placeable = "weights" if self.kind == "flash" else "arena"
+        return what in (self.holds if self.holds is not None else (usual,))
+
+    @property
+    def end(self) -> int:
+        """One past the last address."""
+        return self.origin + self.bytes
+
+    @pydantic.model_validator(mode="after")
+    def _arena_can_be_written(self) -> Self:
+        if self.kind == "flash" and self.may_hold("arena"):
+            raise ValueError(
+                f"region {self.name} of kind flash holds the arena; allowed: weights; "
+                "say kind: ram where it can be written to"
+            )
+        return self
 
 
 class Uart(_Data):
@@ -106,6 +141,10 @@ class Board(_Data):
         kinds = {region.kind for region in self.memory}
         if kinds != {"flash", "ram"}:
             raise ValueError("memory needs a region of kind flash and one of kind ram")
+        for what in get_args(Placeable):
+            if not any(region.may_hold(what) for region in self.memory):
+                raise ValueError(f"no region holds {what}: add it to `holds` of one")
+        _check_apart(self.memory)
         if self.stack_bytes % 16:
             raise ValueError("stack_bytes is a multiple of 16, the strictest stack alignment")
         if self.flasher == "emulator" and self.emulator is None:
@@ -117,23 +156,40 @@ class Board(_Data):
         return next(iter(self.compilers))
 
     def region(self, kind: Literal["flash", "ram"]) -> MemoryRegion:
-        """The region of this kind that the linker fills: the first."""
+        """The first region of this kind: that of the program, or of stack and data."""
         return next(region for region in self.memory if region.kind == kind)
+
+    def linker_name(self, region: MemoryRegion) -> str:
+        """The name of a region in linker scripts: FLASH, RAM, then FLASH2, RAM2 ..."""
+        number = [other for other in self.memory if other.kind == region.kind].index(region) + 1
+        return f"{region.kind.upper()}{number if number > 1 else ''}"
 
     @property
     def flash_bytes(self) -> int:
-        """Bytes for code, constants and initial values."""
+        """Bytes of the first flash: code, constants and initial values, and of most boards all."""
         return self.region("flash").bytes
 
     @property
     def ram_bytes(self) -> int:
-        """Bytes for data, arena and stack."""
+        """Bytes of the first RAM: stack, data, and of most boards the arena."""
         return self.region("ram").bytes
 
     @property
     def freestanding(self) -> bool:
         """Whether the firmware runs without an operating system and a C library."""
         return self.evidence != "native"
+
+
+def _check_apart(regions: tuple[MemoryRegion, ...]) -> None:
+    """Raise ValueError where two regions have one name or common addresses."""
+    for one, other in itertools.combinations(regions, 2):
+        if one.name == other.name:
+            raise ValueError(f"two regions are called {one.name}: each needs a name of its own")
+        if one.origin < other.end and other.origin < one.end:
+            raise ValueError(
+                f"regions {one.name} [0x{one.origin:08X}, 0x{one.end:08X}) and {other.name} "
+                f"[0x{other.origin:08X}, 0x{other.end:08X}) overlap"
+            )
 
 
 def board_folder() -> Path:

@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from exporter import __version__, pipeline, reports
+from exporter import __version__, pipeline, plan_report, reports
 from exporter import convert as conversion
 from exporter import doctor as examination
 from exporter.board import all_boards, load_board
@@ -19,7 +19,7 @@ from exporter.build import firmware as firmwares
 from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
 from exporter.console import Output
-from exporter.errors import BadInput, NanoexportError
+from exporter.errors import BadInput, NanoexportError, defect
 from exporter.hil import compare as comparison
 from exporter.hil import verify as verification
 from exporter.hil.bench import as_dict as bench_document
@@ -95,20 +95,25 @@ def convert(output: Output, /, model: Path, data: Path, target: Path) -> None:
 @click.argument("model", type=MODEL)
 @board_option(required=False)
 @click.option("--dump-after", metavar="PASS", help="Print the graph after this pass as text.")
+@click.option("--svg", type=MODEL, metavar="FILE", help="Write the memory map of the plan as SVG.")
 @settings_options
 @common_options
 @click.pass_obj
 def inspect(
-    output: Output, /, model: Path, board: str | None, dump_after: str | None, **chosen: Any
-) -> None:
+    output: Output, /, model: Path, board: str | None, dump_after: str | None, svg: Path | None,
+    **chosen: Any,
+) -> None:  # fmt: skip
     r"""Show what MODEL is and, for a board, what it will take: before anything is built.
 
     \b
     Examples:
       nanoexport inspect model.tflite --board mps2-an386
+      nanoexport inspect model.tflite --board mps2-an386 --svg map.svg
       nanoexport inspect model.tflite --dump-after fuse_pad
       nanoexport inspect model.tflite --dump-after plan > plan.txt
     """
+    if svg is not None:
+        plan_report.check_drawable(board, dump_after)
     if dump_after is not None:
         reports.show_dump(
             output, model, dump_after, load_board(board) if board else None, Settings(**chosen)
@@ -116,7 +121,7 @@ def inspect(
     elif board is None:
         reports.show_graph(output, model)
     else:
-        reports.show_plan(output, model, load_board(board), Settings(**chosen))
+        plan_report.show_plan(output, model, load_board(board), Settings(**chosen), svg)
 
 
 @cli.command()
@@ -156,7 +161,12 @@ def render(
     compilation = firmwares.compile_for(model, target, settings)
     toolchain = settings.toolchain or target.default_toolchain
     project = render_project(
-        compilation.program, target, app=app, toolchain=toolchain, prefix=prefix
+        compilation.program,
+        target,
+        app=app,
+        toolchain=toolchain,
+        prefix=prefix,
+        arena=settings.arena,
     )
     write_project(project, folder, force=force)
     reports.show_project(output, project, folder)
@@ -175,7 +185,7 @@ def build(output: Output, folder: Path) -> None:
     """
     built = building.build(folder)
     board = load_board(built.board)
-    image = measure_image(built.elf)
+    image = measure_image(built.elf, board)
     check_fits(image, board)
     reports.show_build(output, built, image, board)
 
@@ -415,7 +425,7 @@ def run(output: Output, arguments: Sequence[str] | None = None) -> int:
         return _report(output, Interrupted("interrupted"))
     except Exception as error:  # the last resort: a defect of ours, told without a traceback
         logging.debug("", exc_info=error)
-        return _report(output, _defect(error))
+        return _report(output, defect(error))
     return 0
 
 
@@ -430,14 +440,6 @@ def _usage_error(error: click.ClickException) -> BadInput:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         return BadInput("no command", allowed=[*cli.commands], next_step=f"see: {command} --help")
     return BadInput(error.format_message(), next_step=f"see: {command} --help")
-
-
-def _defect(error: Exception) -> NanoexportError:
-    return NanoexportError(
-        "nanoexport met a defect of its own",
-        value=f"{type(error).__name__}: {error}",
-        next_step="run again with -vv and report what it prints",
-    )
 
 
 if __name__ == "__main__":

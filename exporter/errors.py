@@ -78,3 +78,12 @@ class InternalError(NanoexportError):
     """A stage produced something its verifier rejects: a defect of nanoexport, not of the input."""
 
     exit_code = 1
+
+
+def defect(error: Exception) -> NanoexportError:
+    """An exception that nobody foresaw, told without a traceback."""
+    return NanoexportError(
+        "nanoexport met a defect of its own",
+        value=f"{type(error).__name__}: {error}",
+        next_step="run again with -vv and report what it prints",
+    )

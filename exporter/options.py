@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import click
 
@@ -15,6 +16,7 @@ from exporter.build.firmware import Settings
 from exporter.console import Output
 from exporter.errors import BadInput
 from exporter.ops.base import FLASH_PRICES
+from exporter.render.model import Arena
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -56,6 +58,17 @@ def common_options(command: Command) -> Command:
     return command
 
 
+def _percent(context: click.Context, option: click.Parameter, value: str) -> float:
+    """A percentage from 0 on, with or without its sign: `10` or `10%`."""
+    try:
+        percent = float(value.removesuffix("%"))
+    except ValueError:
+        percent = math.nan
+    if not 0 <= percent < math.inf:
+        raise click.BadParameter(f"{value!r} is not a percentage from 0 on, such as 10 or 10%.")
+    return percent
+
+
 def settings_options(command: Command) -> Command:
     """What a model is built for: the same options and defaults everywhere."""
     defaults = Settings()
@@ -69,6 +82,22 @@ def settings_options(command: Command) -> Command:
             help="Instructions that a byte of packed weights must save in an inference to be worth "
             f"it: {FLASH_PRICES['speed']} for speed, {FLASH_PRICES['size']} for size; "
             "0 gives the fastest kernels at any size.",
+        ),
+        click.option(
+            "--input-by-rows", is_flag=True,
+            help="The application gives the input, an image, row by row: only a few rows of it are "
+            "in RAM at a time.",
+        ),
+        click.option(
+            "--ram-for-time", default=f"{defaults.ram_for_time:g}%", callback=_percent,
+            show_default=True, metavar="PERCENT",
+            help="Instructions beyond those of the fastest plan that may be spent to save RAM; "
+            "0 gives the fastest plan.",
+        ),
+        click.option(
+            "--arena", type=click.Choice(get_args(Arena)), default=defaults.arena,
+            show_default=True, help="static: the model has its memory; caller: the program lends "
+            "it for each inference, also one arena to several models.",
         ),
         click.option(
             "--toolchain", type=click.Choice(["gcc", "clang"]),

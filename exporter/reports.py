@@ -11,18 +11,19 @@ from typing import TYPE_CHECKING
 from exporter import ops, passes
 from exporter.board import Board
 from exporter.build.compile import Firmware
-from exporter.build.firmware import ModelFirmware, Settings, compile_for, target_for
-from exporter.build.size import ImageSize
+from exporter.build.firmware import ModelFirmware, Settings, target_for
+from exporter.build.size import ImageSize, measure_footprint
+from exporter.build.stack import stack_bound
 from exporter.console import Output, cell
 from exporter.errors import BadInput
 from exporter.graph.dump import dump as dump_graph
 from exporter.graph.ir import Graph, Op, short_name
 from exporter.hil import bench, reference, verify
 from exporter.hil.compare import Comparison
+from exporter.hil.predictions import predictions
 from exporter.ops.base import Target
 from exporter.plan.compile import compile_model, read_model
 from exporter.plan.dump import dump as dump_program
-from exporter.plan.dump import layer_figures
 from exporter.render.project import Project
 
 if TYPE_CHECKING:
@@ -102,57 +103,6 @@ def show_dump(
         output.text(text.rstrip("\n"))
 
 
-def show_plan(output: Output, model: Path, board: Board, settings: Settings) -> None:
-    """What the model will take on a board, before anything is built."""
-    program = compile_for(model, board, settings).program
-    figures = layer_figures(program)
-    rows = [
-        (
-            f.index,
-            f.op,
-            short_name(f.name),
-            str(list(f.output_shape)),
-            f.kernel,
-            f.choice or "-",
-            f.macs,
-            f.weights_bytes,
-            f.arena_bytes,
-        )
-        for f in figures
-    ]
-    columns = (
-        "layer",
-        "operator",
-        "name",
-        "output",
-        "kernel",
-        "forms",
-        "MACs",
-        "weights B",
-        "live B",
-    )
-    output.table(f"{program.name} on {board.name}", columns, rows)
-    peak = program.peak_step if program.steps else None
-    where = f", peak in layer {peak.op_index} {peak.kind}" if peak else ""
-    output.text(f"arena    {program.arena_bytes:,} bytes{where}")
-    output.text(f"weights  {program.weights_bytes:,} bytes of {board.flash_bytes:,} bytes of flash")
-    output.text(f"MACs     {program.macs:,}")
-    output.document(
-        {
-            "model": program.name,
-            "model_sha256": program.model_sha256,
-            "board": board.name,
-            "dialect": program.dialect,
-            "optimize": program.optimize,
-            "arena_bytes": program.arena_bytes,
-            "weights_bytes": program.weights_bytes,
-            "macs": program.macs,
-            "peak_layer": peak.op_index if peak else None,
-            "layers": [asdict(f) for f in figures],
-        }
-    )
-
-
 def show_project(output: Output, project: Project, folder: Path) -> None:
     manifest = project.manifest
     output.text(
@@ -166,12 +116,27 @@ def show_project(output: Output, project: Project, folder: Path) -> None:
 
 
 def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) -> None:
+    """Files, sizes of the whole image, and where there is a model, its sections and stack."""
     paths = [path for path in (built.elf, built.bin, built.hex) if path is not None]
     for path in paths:
         output.text(f"{path}: {path.stat().st_size:,} bytes")
-    output.text(f"  flash {image.image_bytes:,} of {board.flash_bytes:,} bytes")
     stack = f", stack of {board.stack_bytes:,} included" if board.freestanding else ""
-    output.text(f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes{stack}")
+    if len(board.memory) == 2:
+        output.text(f"  flash {image.image_bytes:,} of {board.flash_bytes:,} bytes")
+        output.text(f"  RAM   {image.ram_bytes:,} of {board.ram_bytes:,} bytes{stack}")
+    for region in board.memory if len(board.memory) > 2 else ():
+        used = f"{region.name} {image.regions[region.name]:,} of {region.bytes:,} bytes"
+        output.text(f"  {used}{stack if region == board.region('ram') else ''}")
+    footprint = measure_footprint(built.footprint) if built.footprint else None
+    bound = stack_bound(built)
+    if footprint is not None:
+        output.text(
+            f"  model code {footprint.code_bytes:,}, weights {footprint.weights_bytes:,}, "
+            f"arena {footprint.arena_bytes:,}, static RAM {footprint.static_ram_bytes:,} bytes"
+        )
+    if bound is not None:
+        way = " + ".join(f"{frame.function} {frame.bytes:,}" for frame in bound.deepest)
+        output.text(f"  stack of one inference at most {bound.bytes:,} bytes: {way}")
     output.text(f"next: nanoexport flash {shlex.quote(str(built.project))}")
     output.document(
         {
@@ -180,6 +145,9 @@ def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) 
             "files": [str(path) for path in paths],
             "image_bytes": image.image_bytes,
             "ram_bytes": image.ram_bytes,
+            "regions": dict(image.regions),
+            "model": asdict(footprint) if footprint else None,
+            "stack": asdict(bound) if bound else None,
         }
     )
 
@@ -194,19 +162,15 @@ def show_verification(output: Output, firmware: ModelFirmware, result: verify.Ve
     )
     for mismatch in result.mismatches[:5]:
         output.text(f"  {mismatch.describe()}")
-    output.table("", ("bytes", "predicted", "measured"), _prediction_rows(firmware, result))
+    _show_predictions(output, firmware, result)
     output.document(document)
 
 
-def _prediction_rows(
-    firmware: ModelFirmware, result: verify.Verification
-) -> list[tuple[str, int | None, int | None]]:
-    memory = result.memory
-    return [
-        ("arena", firmware.program.arena_bytes, memory.arena_bytes if memory else None),
-        ("image", firmware.image.image_bytes, memory.image_bytes if memory else None),
-        ("stack of one inference", None, result.stack_bytes),
-    ]
+def _show_predictions(output: Output, firmware: ModelFirmware, result: verify.Verification) -> None:
+    if result.memory is not None:
+        made = predictions(firmware, result.memory, result.stack_bytes)
+        rows = [(p.name, p.predicted, p.measured) for p in made]
+        output.table("", ("bytes", "predicted", "measured"), rows)
 
 
 def show_benchmark(
@@ -328,7 +292,7 @@ def show_deployment(output: Output, request: DeployRequest, deployment: Deployme
         _show_accuracies(output, deployment.accuracies)
     for line in _cost_lines(firmware, deployment.benchmark):
         output.text(line)
-    output.table("", ("bytes", "predicted", "measured"), _prediction_rows(firmware, result))
+    _show_predictions(output, firmware, result)
     document = verify.as_dict(firmware, result) | {
         "conversion": deployment.conversion.as_dict() if deployment.conversion else None,
         "benchmark": bench.as_dict(firmware, deployment.benchmark),

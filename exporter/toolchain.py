@@ -48,6 +48,11 @@ BARE_LINK_FLAGS: dict[ToolchainName, tuple[str, ...]] = {
     "gcc": ("-nostdlib", "-static"),
     "clang": ("-nostartfiles", "-static"),
 }
+# Each compiler's way to say what its functions take of the stack: exporter.build.stack reads it.
+STACK_FLAGS: dict[ToolchainName, tuple[str, ...]] = {
+    "gcc": ("-fstack-usage",),
+    "clang": ("-fstack-size-section",),
+}
 RUNTIME_LIBRARIES: dict[ToolchainName, tuple[str, ...]] = {"gcc": ("gcc",), "clang": ()}
 
 _VERSION_SECONDS = 60.0
@@ -63,6 +68,7 @@ class Toolchain:
     compile_flags: tuple[str, ...]
     warning_flags: tuple[str, ...]
     memory_flags: tuple[str, ...]
+    stack_flags: tuple[str, ...]
     strict_alignment_flags: tuple[str, ...]
     link_flags: tuple[str, ...]
     bare_link_flags: tuple[str, ...]
@@ -95,6 +101,7 @@ def toolchain_for(board: Board, name: str, optimize: str) -> Toolchain:
         compile_flags=COMMON_FLAGS + hosting + OPTIMIZE_FLAGS[goal],
         warning_flags=WARNING_FLAGS,
         memory_flags=MEMORY_FLAGS[wanted],
+        stack_flags=STACK_FLAGS[wanted],
         strict_alignment_flags=_strict_alignment(wanted, board.compilers[wanted]),
         link_flags=BARE_LINK_FLAGS[wanted] if board.freestanding else (),
         bare_link_flags=BARE_LINK_FLAGS[wanted if board.freestanding else "gcc"],

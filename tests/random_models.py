@@ -250,6 +250,53 @@ def _concatenation(b: ModelBuilder, rng: Rng, style: Style) -> tuple[list[int], 
     return inputs, [more.concatenation(b, rng, inputs, axis)]
 
 
+def _split(b: ModelBuilder, rng: Rng, style: Style) -> tuple[list[int], list[int]]:
+    shape = [*more.random_shape(rng, int(rng.integers(1, 5)))]
+    axis, parts = int(rng.integers(len(shape))), int(rng.integers(1, 5))
+    shape[axis] *= parts
+    x = layers.activation_tensor(b, rng, shape, "x", style)
+    return [x], more.split(b, rng, x, parts, axis - int(rng.integers(2)) * len(shape))
+
+
+def _split_v(b: ModelBuilder, rng: Rng, style: Style) -> tuple[list[int], list[int]]:
+    shape = [*more.random_shape(rng, int(rng.integers(1, 5)))]
+    axis, sizes = int(rng.integers(len(shape))), more.random_shape(rng, int(rng.integers(1, 5)))
+    shape[axis] = sum(sizes)
+    given = [-1 if i == 0 and rng.random() < 0.4 else size for i, size in enumerate(sizes)]
+    x = layers.activation_tensor(b, rng, shape, "x", style)
+    return [x], more.split_v(b, rng, x, given, axis)
+
+
+def _slice(b: ModelBuilder, rng: Rng, style: Style) -> tuple[list[int], list[int]]:
+    shape = more.random_shape(rng, int(rng.integers(1, 5)))
+    begin = [int(rng.integers(size)) if rng.random() < 0.6 else 0 for size in shape]
+    ends = zip(shape, begin, strict=True)
+    size = [-1 if rng.random() < 0.4 else int(rng.integers(1, s - b + 1)) for s, b in ends]
+    x = layers.activation_tensor(b, rng, shape, "x", style)
+    return [x], [more.slice_box(b, rng, x, begin, size)]
+
+
+def _strided_slice(b: ModelBuilder, rng: Rng, style: Style) -> tuple[list[int], list[int]]:
+    shape = more.random_shape(rng, int(rng.integers(1, 5)))
+    ends: list[tuple[int | None, int | None, int]] = []
+    for size in shape:
+        begin, end = sorted(int(i) for i in rng.choice(size + 1, 2, replace=False))
+        negative = rng.random() < 0.3 and end < size
+        ends.append(
+            (
+                None if rng.random() < 0.3 else begin - size * int(begin > 0 and negative),
+                None if rng.random() < 0.3 else end - size * int(negative),
+                int(rng.integers(1, 4)),
+            )
+        )
+    dropped = [i for i in range(1, len(shape)) if rng.random() < 0.2]
+    for axis in dropped:
+        begin = int(rng.integers(shape[axis]))
+        ends[axis] = (begin - shape[axis] * int(rng.integers(2)), begin + 1, 1)
+    x = layers.activation_tensor(b, rng, shape, "x", style)
+    return [x], [more.strided_slice(b, rng, x, ends, dropped)]
+
+
 RECIPES: dict[str, Recipe] = {
     "ADD": _add,
     "AVERAGE_POOL_2D": _average_pool_2d,
@@ -268,7 +315,11 @@ RECIPES: dict[str, Recipe] = {
     "RELU6": _relu6,
     "RELU_N1_TO_1": _relu_n1_to_1,
     "RESHAPE": _reshape,
+    "SLICE": _slice,
     "SOFTMAX": _softmax,
+    "SPLIT": _split,
+    "SPLIT_V": _split_v,
+    "STRIDED_SLICE": _strided_slice,
     "SUB": _sub,
     "TANH": _tanh,
     "TRANSPOSE": _transpose,

@@ -159,6 +159,86 @@ def concatenation(
     return y
 
 
+def split(
+    builder: ModelBuilder, rng: Rng, x: int, parts: int, axis: int, name: str = "split"
+) -> list[int]:
+    """SPLIT into `parts` equal parts."""
+    spec = builder.tensors[x]
+    shape = list(spec.shape)
+    shape[axis] //= parts
+    outputs = [like(builder, spec, f"{name}/{part}", shape) for part in range(parts)]
+    where = builder.constant(f"{name}/axis", np.asarray(axis))
+    builder.op("SPLIT", [where, x], outputs, num_splits=parts)
+    return outputs
+
+
+def split_v(
+    builder: ModelBuilder, rng: Rng, x: int, sizes: Sequence[int], axis: int, name: str = "split"
+) -> list[int]:
+    """SPLIT_V into parts of these sizes; -1 stands for the rest."""
+    spec, outputs = builder.tensors[x], []
+    rest = spec.shape[axis] - sum(size for size in sizes if size >= 0)
+    for part, size in enumerate(sizes):
+        shape = list(spec.shape)
+        shape[axis] = rest if size < 0 else size
+        outputs.append(like(builder, spec, f"{name}/{part}", shape))
+    where = builder.constant(f"{name}/axis", np.asarray(axis))
+    lengths = builder.constant(f"{name}/sizes", list(sizes))
+    builder.op("SPLIT_V", [x, lengths, where], outputs, num_splits=len(sizes))
+    return outputs
+
+
+def slice_box(
+    builder: ModelBuilder,
+    rng: Rng,
+    x: int,
+    begin: Sequence[int],
+    size: Sequence[int],
+    name: str = "slice",
+) -> int:
+    """SLICE; a size of -1 is the rest."""
+    spec = builder.tensors[x]
+    ends = zip(spec.shape, begin, size, strict=True)
+    y = like(builder, spec, name, [whole - b if s < 0 else s for whole, b, s in ends])
+    operands = [builder.constant(f"{name}/begin", list(begin)),
+                builder.constant(f"{name}/size", list(size))]  # fmt: skip
+    builder.op("SLICE", [x, *operands], [y])
+    return y
+
+
+def strided_slice(
+    builder: ModelBuilder,
+    rng: Rng,
+    x: int,
+    ends: Sequence[tuple[int | None, int | None, int]],
+    dropped: Sequence[int] = (),
+    name: str = "slice",
+) -> int:
+    """STRIDED_SLICE of (begin, end, stride) for each axis; None sets the axis's bit in a mask.
+
+    `dropped`: axes of which only index `begin` is taken, and which the output does not have.
+    """
+    spec, shape = builder.tensors[x], []
+    for axis, (size, (begin, end, stride)) in enumerate(zip(spec.shape, ends, strict=True)):
+        if axis not in dropped:
+            shape.append(len(range(size)[begin:end:stride]))
+    y = like(builder, spec, name, shape)
+    columns = [[value or 0 for value in column] for column in zip(*ends, strict=True)]
+    named = zip(("begin", "end", "strides"), columns, strict=True)
+    operands = [builder.constant(f"{name}/{what}", column) for what, column in named]
+    builder.op(
+        "STRIDED_SLICE",
+        [x, *operands],
+        [y],
+        begin_mask=sum(1 << axis for axis, (begin, _, _) in enumerate(ends) if begin is None),
+        end_mask=sum(1 << axis for axis, (_, end, _) in enumerate(ends) if end is None),
+        ellipsis_mask=0,
+        new_axis_mask=0,
+        shrink_axis_mask=sum(1 << axis for axis in dropped),
+    )
+    return y
+
+
 def _as_quantized_like(builder: ModelBuilder, model: int, x: int) -> int:
     wanted, spec = builder.tensors[model], builder.tensors[x]
     if (spec.scales, spec.zero_points) == (wanted.scales, wanted.zero_points):

@@ -57,6 +57,20 @@ def test_sizes_are_those_of_the_linked_regions() -> None:
     assert (board.flash_bytes, board.ram_bytes) == (524288, 524288)
 
 
+def test_regions_hold_what_is_usual_unless_the_board_says_more() -> None:
+    board = load_board("mps3-an547")
+    held = {r.name: {w for w in ("arena", "weights") if r.may_hold(w)} for r in board.memory}
+    assert held == {
+        "ITCM": {"weights"},
+        "DTCM": {"arena", "weights"},
+        "SRAM": {"arena", "weights"},
+        "QSPI flash": {"weights"},
+        "DDR4": {"arena"},
+    }
+    names = [board.linker_name(region) for region in board.memory]
+    assert names == ["FLASH", "RAM", "RAM2", "FLASH2", "RAM3"]
+
+
 def test_kernel_sets_follow_the_core() -> None:
     expected = {
         "cortex-m3": "generic",
@@ -114,6 +128,12 @@ def test_a_name_is_no_path(name: str) -> None:
         ("evidence: emulated", "evidence: hoped", "evidence"),
         ("emulator:\n", "simulator:\n", "simulator"),
         ("mcu:", "  mcu:", "line 8"),
+        ("origin: 0x20000000", "origin: 0x00200000", "ZBT SSRAM2 and 3 [0x00200000, 0x00600000)"),
+        ("name: ZBT SSRAM2 and 3", "name: ZBT SSRAM1", "two regions are called ZBT SSRAM1"),
+        ("bytes: 4194304}", "bytes: 4194304, holds: [arena]}", "ZBT SSRAM1 of kind flash holds"),
+        ("bytes: 4194304}", "bytes: 4194304, holds: []}", "no region holds arena: add it"),
+        ("bytes: 4194304}", "bytes: 4194304, holds: [stack]}", "'arena' or 'weights'"),
+        ("bytes: 4194304}", "bytes: 4194304, access_cost: -1}", "memory.0.access_cost"),
     ],
 )
 def test_a_broken_file_is_refused(tmp_path: Path, before: str, after: str, reason: str) -> None:

@@ -21,7 +21,7 @@ COMMANDS += ["monitor", "boards", "doctor"]
 
 VERIFY_KEYS = {
     "schema_version", "model", "board", "dialect", "vectors", "mismatches", "mismatched_elements",
-    "bit_exact", "model_sha256", "build_id", "predicted", "measured",
+    "bit_exact", "model_sha256", "build_id", "predicted", "measured", "predictions",
 }  # fmt: skip
 BENCH_KEYS = {
     "schema_version", "model", "board", "toolchain", "optimize", "instructions", "macs",
@@ -162,7 +162,7 @@ def test_the_boards_document() -> None:
 def test_the_verify_document(small_model: Path) -> None:
     document = nanoexport("verify", small_model, "--board", "host", "--json").document
     assert set(document) >= VERIFY_KEYS
-    assert set(document["predicted"]) == {"arena_bytes", "image_bytes"}
+    assert set(document["predicted"]) == {"arena_bytes", "image_bytes", "stack_bytes"}
     assert set(document["measured"]) == {"arena_bytes", "stack_bytes", "image_bytes"}
     assert document["vectors"] == 20 and document["mismatches"] == 0
     assert document["bit_exact"] is True and document["mismatched_elements"] == 0

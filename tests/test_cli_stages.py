@@ -13,12 +13,14 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
 from exporter import passes
 from exporter.board import load_board
 from exporter.build.compile import Firmware
+from exporter.build.firmware import Settings, firmware_for
 from exporter.flash import RunningBoard, start
 from tests.hil.support import DIGITS, background, nanoexport, refused
 from tests.processes import wait_until_gone
@@ -77,7 +79,26 @@ def test_inspect_for_a_board_shows_the_plan(digits: Path) -> None:
     document = run.document
     assert 0 < document["arena_bytes"] <= 4096 and document["weights_bytes"] > 0
     assert document["peak_layer"] in [layer["index"] for layer in document["layers"]]
-    assert f"{document['arena_bytes']:,} bytes, peak in layer" in run.err
+    told = [line for line in run.err.splitlines() if line.startswith("arena ")]
+    assert f"{document['arena_bytes']:,} bytes of" in told[0] and " in layer" in told[0]
+    assert f"about {document['code_bytes_estimated']:,} bytes" in run.err
+    the_map = document["memory_map"]
+    assert document["scratch_bytes"] == max(
+        (b["bytes"] for b in the_map["buffers"] if b["kind"] == "scratch"), default=0
+    )
+    for buffer in the_map["buffers"]:
+        assert f" {buffer['name']}" in run.err
+
+
+def test_inspect_draws_the_memory_map(digits: Path, tmp_path: Path) -> None:
+    picture = tmp_path / "map.svg"
+    run = nanoexport("inspect", digits, "--board", "mps2-an386", "--svg", picture, "--json")
+    assert run.document["svg"] == str(picture)
+    assert ElementTree.parse(picture).getroot().tag == "{http://www.w3.org/2000/svg}svg"
+    nowhere = tmp_path / "missing" / "map.svg"
+    board = ("--board", "mps2-an386")
+    refused(nanoexport("inspect", digits, *board, "--svg", nowhere, "--json"), 2, str(nowhere))
+    refused(nanoexport("inspect", digits, "--svg", picture, "--json"), 2, "--board")
 
 
 @pytest.mark.parametrize("stage", ["read", *passes.names(), "plan"])
@@ -181,10 +202,12 @@ def test_a_prefix_of_ones_own_builds(prefix: str, digits: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize("arena", ["static", "caller"])
 def test_the_standalone_application_prints_its_output(
-    board: str, digits: Path, tmp_path: Path
+    arena: str, board: str, digits: Path, tmp_path: Path
 ) -> None:
-    folder = render(digits, tmp_path / "project", board, "--app", "standalone")
+    options = ("--app", "standalone", "--arena", arena)
+    folder = render(digits, tmp_path / "project", board, *options)
     run = nanoexport("build", folder, "--json")
     assert run.code == 0, run.err
     with start(load_board(board), Firmware.of(folder).elf) as running:
@@ -206,6 +229,17 @@ def _serial_text(running: RunningBoard) -> str:
     if running.connection is None:
         os.close(descriptor)
     return text
+
+
+@pytest.mark.parametrize("board", BOARDS)
+def test_a_model_on_an_arena_that_the_application_lends(board: str, digits: Path) -> None:
+    """Exact, its guards intact, and without a byte of RAM of its own."""
+    lent = nanoexport("verify", digits, "--board", board, "--arena", "caller", "--json")
+    assert lent.code == 0, lent.err
+    assert lent.document["bit_exact"] is True
+    settings = Settings(arena="caller")
+    footprint = firmware_for(digits, load_board(board), settings).footprint
+    assert (footprint.arena_bytes, footprint.static_ram_bytes) == (0, 0)
 
 
 # --- serve, verify over a port, monitor ----------------------------------------------------------

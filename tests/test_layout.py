@@ -27,7 +27,7 @@ MAX_LINES = 450
 # a neighbour. The longest prefix counts.
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("exporter.cli",),
-    ("exporter.doctor", "exporter.options", "exporter.reports"),
+    ("exporter.doctor", "exporter.options", "exporter.plan_report", "exporter.reports"),
     ("exporter.pipeline",),
     ("exporter.convert", "exporter.hil"),
     ("exporter.console", "exporter.cycles", "exporter.flash", "exporter.link", "exporter.oracle"),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from exporter import process
-from exporter.board import load_board
+from exporter.board import Board, load_board
 from exporter.errors import BadInput, CheckFailed, NanoexportError
 
 _log = logging.getLogger(__name__)
@@ -101,9 +101,12 @@ def build(
         process.find_tool(compiler.program)
     definitions = [f"-D{option}" for option in options]
     output = _cmake(
-        ["cmake", "-G", "Ninja", "-S", ".", "-B", "build", *definitions], project, CONFIGURE_SECONDS
+        ["cmake", "-G", "Ninja", "-S", ".", "-B", "build", *definitions],
+        project,
+        board,
+        CONFIGURE_SECONDS,
     )
-    output += _cmake(["cmake", "--build", "build"], project, timeout_seconds)
+    output += _cmake(["cmake", "--build", "build"], project, board, timeout_seconds)
     return Firmware.of(project, output)
 
 
@@ -111,21 +114,22 @@ def _existing(path: Path) -> Path | None:
     return path if path.is_file() else None
 
 
-def _cmake(argv: Sequence[str], project: Path, timeout_seconds: float) -> str:
+def _cmake(argv: Sequence[str], project: Path, board: Board, timeout_seconds: float) -> str:
     process.find_tool("ninja")
     completed = process.run(argv, cwd=project, timeout_seconds=timeout_seconds, check=False)
     if completed.returncode != 0:
-        raise _failure(completed.output, project)
+        raise _failure(completed.output, project, board)
     return completed.output
 
 
-def _failure(output: str, project: Path) -> NanoexportError:
+def _failure(output: str, project: Path, board: Board) -> NanoexportError:
     """What a failed build means: too big for the board, or the first errors of the compiler."""
     overflow = _OVERFLOW.search(output)
     if overflow is not None:
-        region, surplus = overflow[1].lower(), int(overflow[2])
+        surplus = int(overflow[2])
+        region = next(r for r in board.memory if board.linker_name(r) == overflow[1])
         return CheckFailed(
-            f"the firmware does not fit: {surplus} bytes too much {region}",
+            f"the firmware does not fit: {surplus} bytes too much {region.kind} in {region.name}",
             value=f"{surplus} bytes over",
             next_step="take a board with more memory, a smaller model, or --optimize size",
         )

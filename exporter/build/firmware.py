@@ -21,12 +21,15 @@ if sys.platform != "win32":
 
 from exporter.board import Board
 from exporter.build.compile import MANIFEST, Firmware, build
+from exporter.build.placed import check_placed
 from exporter.build.size import Footprint, ImageSize, check_fits, measure_footprint, measure_image
+from exporter.build.stack import StackBound, stack_bound
 from exporter.errors import BadInput, CheckFailed, InternalError
-from exporter.graph.ir import short_name
-from exporter.ops.base import Dialect, Target
+from exporter.ops.base import RAM_FOR_TIME, Dialect, Target
 from exporter.plan.compile import Compilation, compile_model
+from exporter.plan.placement import Placement, place
 from exporter.plan.program import Program
+from exporter.render.model import Arena
 from exporter.render.project import Project, render_project, write_project
 
 KERNEL_REGISTERS = {"riscv": 31, "host": 16}
@@ -46,6 +49,12 @@ class Settings:
     """None: the board's default."""
     flash_price: int | None = None
     """Instructions that a byte of constants must save in an inference; None: by `optimize`."""
+    ram_for_time: float = RAM_FOR_TIME
+    """Per cent of instructions beyond the fastest plan that may be spent to save RAM."""
+    input_by_rows: bool = False
+    """The application gives the input row by row."""
+    arena: Arena = "static"
+    """Whether the model has its arena, or the application lends it."""
     without_passes: tuple[str, ...] = ()
     """Names of rewrites to leave out, to measure what they bring."""
 
@@ -60,10 +69,17 @@ class ModelFirmware:
     firmware: Firmware
     image: ImageSize
     footprint: Footprint
+    stack: StackBound | None
+    """None where the stack is not ours (host)."""
 
     @property
     def program(self) -> Program:
         return self.compilation.program
+
+    @property
+    def placement(self) -> Placement:
+        """Where arena and weights are."""
+        return place(self.program, self.board)
 
     @property
     def toolchain(self) -> str:
@@ -83,6 +99,8 @@ def target_for(board: Board, settings: Settings) -> Target:
         optimize="size" if settings.optimize == "size" else "speed",
         dialect=settings.dialect,
         flash_price=settings.flash_price,
+        ram_for_time=settings.ram_for_time,
+        input_by_rows=settings.input_by_rows,
     )
 
 
@@ -93,33 +111,8 @@ def compile_for(model: Path, board: Board, settings: Settings) -> Compilation:
         BadInput: the model cannot be compiled. CheckFailed: it is too big for the board.
     """
     compilation = compile_model(model, target_for(board, settings), settings.without_passes)
-    check_prediction(compilation.program, board)
+    place(compilation.program, board)
     return compilation
-
-
-def check_prediction(program: Program, board: Board) -> None:
-    """Raise CheckFailed where arena or weights alone exceed the board, naming the layer."""
-    if not program.steps:
-        return  # nothing but views
-    heaviest = max(program.steps, key=lambda step: _constant_bytes(program, step.constants))
-    available_ram = board.ram_bytes - board.stack_bytes
-    for what, used, available, layer in (
-        ("RAM", program.arena_bytes, available_ram, program.peak_step),
-        ("flash", program.weights_bytes, board.flash_bytes, heaviest),
-    ):
-        if used > available:
-            raise CheckFailed(
-                f"the model does not fit {board.name}: {used - available} bytes too much {what}, "
-                f"most of it for layer {layer.op_index} {layer.kind} '{short_name(layer.name)}'",
-                value=f"{used} bytes",
-                allowed=f"{available} bytes",
-                next_step="take a board with more memory or a smaller model; "
-                "'nanoexport inspect MODEL --board BOARD' shows what each layer takes",
-            )
-
-
-def _constant_bytes(program: Program, names: tuple[str, ...]) -> int:
-    return sum(constant.bytes for constant in program.constants if constant.name in names)
 
 
 def firmware_for(
@@ -132,14 +125,19 @@ def firmware_for(
     """
     compilation = compile_for(model, board, settings)
     toolchain = settings.toolchain or board.default_toolchain
-    project = render_project(compilation.program, board, app=app, toolchain=toolchain)
+    project = render_project(
+        compilation.program, board, app=app, toolchain=toolchain, arena=settings.arena
+    )
     firmware = _built(project, cache or cache_folder())
     if firmware.footprint is None:
         raise InternalError("the build left no footprint", value=firmware.project)
-    image = measure_image(firmware.elf)
+    image = measure_image(firmware.elf, board)
     check_fits(image, board)
     footprint = measure_footprint(firmware.footprint)
-    return ModelFirmware(board, settings, compilation, firmware, image, footprint)
+    stack = stack_bound(firmware)
+    made = ModelFirmware(board, settings, compilation, firmware, image, footprint, stack)
+    check_placed(firmware.elf, made.program, made.placement, board)
+    return made
 
 
 def cache_folder() -> Path:

@@ -6,9 +6,9 @@ puts each figure into a section of its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from elftools.common.exceptions import ELFError
@@ -47,6 +47,8 @@ class ImageSize:
     """What is loaded: code, constants, initial values. What `platform_image_bytes` reports."""
     ram_bytes: int
     """Data, arena and the whole stack."""
+    regions: Mapping[str, int] = field(default_factory=dict)
+    """Bytes up to the last one used, by the name of the region; of a native process none."""
 
 
 def measure_footprint(elf: Path) -> Footprint:
@@ -64,12 +66,41 @@ def measure_footprint(elf: Path) -> Footprint:
     )
 
 
-def measure_image(elf: Path) -> ImageSize:
-    """Sizes of a firmware ELF. Raises InternalError where the file is no ELF file."""
+def measure_image(elf: Path, board: Board | None = None) -> ImageSize:
+    """Sizes of a firmware ELF, for a board also by region.
+
+    Raises InternalError where the file is no ELF file.
+    """
     with _open(elf) as file:
         image = _image_bytes(file)
         ram = sum(section["sh_size"] for section in file.iter_sections() if _in_ram(section))
-    return ImageSize(image_bytes=image, ram_bytes=ram)
+        regions = _used(file, board) if board is not None and board.freestanding else {}
+    return ImageSize(image_bytes=image, ram_bytes=ram, regions=regions)
+
+
+def _used(file: ELFFile, board: Board) -> dict[str, int]:
+    """In flash what is stored there, in RAM what lives there, initial values being in both."""
+    stored = [
+        (segment["p_paddr"], segment["p_paddr"] + segment["p_filesz"])
+        for segment in file.iter_segments()
+        if segment["p_type"] == "PT_LOAD" and segment["p_filesz"]
+    ]
+    living = [
+        (section["sh_addr"], section["sh_addr"] + section["sh_size"])
+        for section in file.iter_sections()
+        if section["sh_flags"] & SH_FLAGS.SHF_ALLOC and section["sh_size"]
+    ]
+    return {
+        region.name: max(
+            (
+                end - region.origin
+                for start, end in (stored if region.kind == "flash" else living)
+                if region.origin <= start < region.end
+            ),
+            default=0,
+        )
+        for region in board.memory
+    }
 
 
 def _image_bytes(file: ELFFile) -> int:
@@ -97,10 +128,16 @@ def _in_ram(section: Section) -> bool:
 
 def check_fits(size: ImageSize, board: Board) -> None:
     """Raise CheckFailed where the image is larger than the board, saying by how many bytes."""
-    for kind, used, available in (
+    figures = [
         ("flash", size.image_bytes, board.flash_bytes),
         ("RAM", size.ram_bytes, board.ram_bytes),
-    ):
+    ]
+    if size.regions:
+        figures = [
+            (f"{'RAM' if r.kind == 'ram' else r.kind} in {r.name}", size.regions[r.name], r.bytes)
+            for r in board.memory
+        ]
+    for kind, used, available in figures:
         if used > available:
             raise CheckFailed(
                 f"the firmware does not fit {board.name}: {used - available} bytes too much {kind}",

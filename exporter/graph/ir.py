@@ -92,13 +92,25 @@ Option = int | float | bool | str
 
 @dataclass(frozen=True)
 class Op:
-    """One operator. `kind` is the flatbuffer's name (`CONV_2D`); absent inputs are None."""
+    """One operator. `kind` is the flatbuffer's name (`CONV_2D`); absent inputs are None.
+
+    `part`: this one makes only that output of the flatbuffer's operator, which has several.
+    """
 
     index: int
     kind: str
     inputs: tuple[TensorId | None, ...]
     outputs: tuple[TensorId, ...]
     options: Mapping[str, Option] = field(default_factory=dict)
+    part: int | None = None
+
+    @property
+    def parts(self) -> tuple[Op, ...]:
+        """Operators of one output each, that together are this one."""
+        if len(self.outputs) == 1:
+            return (self,)
+        made = enumerate(self.outputs)
+        return tuple(replace(self, outputs=(output,), part=part) for part, output in made)
 
     def input(self, position: int) -> TensorId:
         """The tensor at `position`, which must be there."""

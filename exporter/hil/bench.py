@@ -18,6 +18,8 @@ from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
 from exporter.link.device import Device
 from exporter.link.messages import InvokeResult, ProfileResult
+from exporter.plan.program import Program, Stage
+from exporter.render.model import stage_kind
 
 CALIBRATION = (200_000, 1_200_000)
 CALIBRATION_TOLERANCE = 1e-3
@@ -28,7 +30,9 @@ TICKS_OF_READINGS = 1_000
 
 @dataclass(frozen=True)
 class LayerCost:
-    """One layer; `index` is the operator's in the flatbuffer, `instructions` None if uncounted."""
+    """One layer, or several that make their rows in turn: `index` is the first operator's in the
+    flatbuffer, `instructions` None if uncounted.
+    """
 
     index: int
     op: str
@@ -114,10 +118,17 @@ def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
     if per_tick is not None:
         _require_whole_time(invoked.ticks, sum(profile.step_ticks))
     layers = tuple(
-        LayerCost(step.op_index, step.kind, step.name, step.macs, instructions(ticks))
-        for step, ticks in zip(program.steps, profile.step_ticks, strict=True)
+        _cost(program, stage, instructions(ticks))
+        for stage, ticks in zip(program.stages, profile.step_ticks, strict=True)
     )
     return Benchmark(instructions(invoked.ticks), invoked.stack_bytes, layers)
+
+
+def _cost(program: Program, stage: Stage, instructions: int | None) -> LayerCost:
+    steps = program.steps[stage.first : stage.last + 1]
+    macs = sum(step.macs for step in steps)
+    kind = stage_kind(program, stage)
+    return LayerCost(steps[0].op_index, kind, steps[-1].name, macs, instructions)
 
 
 def _require_whole_time(whole: int, parts: int) -> None:

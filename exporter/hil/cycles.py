@@ -21,7 +21,7 @@ from exporter.cycles import CORES, Call, build_plugin, plugin_arguments, read_ca
 from exporter.errors import BadInput, CheckFailed, InternalError, LinkFailed, MissingTool
 from exporter.hil.bench import NANOSECONDS, Benchmark, ModelledCycles, run_inferences
 from exporter.hil.session import open_device
-from exporter.render.model import layer_name
+from exporter.render.model import stage_name, takes_rows
 from exporter.render.project import DEFAULT_PREFIX
 
 READING_INSTRUCTIONS = 64
@@ -97,15 +97,22 @@ def steady_state(
 
 def function_addresses(firmware: ModelFirmware) -> list[int]:
     """Where the inference begins, then each layer. Raises InternalError where one is missing."""
-    names = ["invoke", *(layer_name(step) for step in firmware.program.steps)]
+    program = firmware.program
+    stages = [
+        "give_rows" if takes_rows(stage) else f"{DEFAULT_PREFIX}_{stage_name(program, stage)}"
+        for stage in program.stages
+    ]
+    # What the description of the model calls an inference: its own function, or the model's.
+    wrapped = program.given is not None or firmware.settings.arena == "caller"
+    names = ["invoke" if wrapped else f"{DEFAULT_PREFIX}_invoke", *stages]
     with firmware.firmware.elf.open("rb") as stream:
         symbols = ELFFile(stream).get_section_by_name(".symtab")
         assert isinstance(symbols, SymbolTableSection)
         found = {symbol.name: symbol["st_value"] & ~1 for symbol in symbols.iter_symbols()}
-    missing = [name for name in names if f"{DEFAULT_PREFIX}_{name}" not in found]
+    missing = [name for name in names if name not in found]
     if missing:
         raise InternalError("the image lacks functions of the model", value=", ".join(missing))
-    return [found[f"{DEFAULT_PREFIX}_{name}"] for name in names]
+    return [found[name] for name in names]
 
 
 def _require_same_instructions(counted: int, ticks: int, board: Board) -> None:

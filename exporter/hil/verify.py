@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
+from exporter.hil.predictions import check_predictions, predictions
 from exporter.hil.session import open_device
 from exporter.hil.vectors import kind_of
 from exporter.link.device import Device
@@ -168,16 +169,7 @@ def check_verification(firmware: ModelFirmware, result: Verification) -> None:
             allowed="0",
             next_step="report this defect with the model",
         )
-    for what, predicted, measured in (
-        ("arena", firmware.program.arena_bytes, memory.arena_bytes),
-        ("image", firmware.image.image_bytes, memory.image_bytes),
-    ):
-        if predicted != measured:
-            raise CheckFailed(
-                f"the prediction of the {what} was wrong on {board}",
-                value=f"{measured} bytes measured, {predicted} predicted",
-                next_step="report this defect with the model",
-            )
+    check_predictions(board, predictions(firmware, memory, result.stack_bytes))
 
 
 def as_dict(firmware: ModelFirmware, result: Verification) -> dict[str, object]:
@@ -197,10 +189,15 @@ def as_dict(firmware: ModelFirmware, result: Verification) -> dict[str, object]:
         "predicted": {
             "arena_bytes": firmware.program.arena_bytes,
             "image_bytes": firmware.image.image_bytes,
+            "stack_bytes": firmware.stack.bytes if firmware.stack else None,
         },
         "measured": {
             "arena_bytes": memory.arena_bytes if memory else None,
             "stack_bytes": result.stack_bytes,
             "image_bytes": memory.image_bytes if memory else None,
         },
+        "predictions": [
+            {"name": p.name, "predicted": p.predicted, "measured": p.measured, "rule": p.rule}
+            for p in (predictions(firmware, memory, result.stack_bytes) if memory else ())
+        ],
     }

@@ -113,7 +113,8 @@ def tensor_intervals(graph: Graph) -> dict[TensorId, Interval]:
     }
     for op in graph.ops:
         inputs = [intervals[tensor] for tensor in op.inputs if tensor is not None]
-        intervals[op.outputs[0]] = operator(op.kind).output_interval(graph, op, inputs)
+        for part in op.parts:
+            intervals[part.outputs[0]] = operator(op.kind).output_interval(graph, part, inputs)
     return intervals
 
 

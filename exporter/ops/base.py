@@ -40,6 +40,9 @@ Dialect = Literal["tflite", "litert"]
 InstructionSet = Literal["generic", "dsp", "mve"]
 
 
+RAM_FOR_TIME = 5.0
+"""Rows made in turn save much for so little: the default."""
+
 FLASH_PRICES = {"speed": 12, "size": 400}
 """At 12, weights of two bytes pay in layers that reuse each of them often; at 400 hardly ever."""
 
@@ -56,6 +59,10 @@ class Target:
     dialect: Dialect = "tflite"
     flash_price: int | None = None
     """Instructions of an inference that a byte of constants must save; None: as `optimize` says."""
+    input_by_rows: bool = False
+    """The application gives the input row by row: it never exists as a whole."""
+    ram_for_time: float = RAM_FOR_TIME
+    """Per cent of instructions beyond the fastest plan that may be spent to save RAM."""
 
     @property
     def price_of_flash(self) -> int:
@@ -86,6 +93,15 @@ class Lowering:
         return self.bounds[self.op.input(position)]
 
 
+@dataclass(frozen=True)
+class Shared:
+    """The values of tensor `part`, in order, are those of `whole` from byte `offset` on."""
+
+    whole: TensorId
+    part: TensorId
+    offset: int
+
+
 class Operator(ABC):
     """One operator of the flatbuffer. See the module's docstring for how to add one."""
 
@@ -93,12 +109,25 @@ class Operator(ABC):
     constraints: ClassVar[tuple[Constraint, ...]] = ()
     input_counts: ClassVar[tuple[int, int]] = (1, 1)
     """Inputs that must be there, and the most there can be; those in between may be left out."""
+    has_one_output: ClassVar[bool] = True
+    """Otherwise each of the others' outputs is a layer of its own: see `Op.parts`."""
     is_view: ClassVar[bool] = False
     """The output is the input's bytes under another shape: no kernel, no copy."""
 
     @abstractmethod
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         """The kernels that can compute this operator here, at least one; empty for views."""
+
+    def shared_bytes(self, graph: Graph, op: Op) -> tuple[Shared, ...]:
+        """How operands may share bytes so that nothing is left to compute; empty: they cannot.
+
+        `op` has one output (`Op.parts`). A constant cannot be shared with what is in the arena.
+        """
+        return (Shared(op.input(0), op.outputs[0], 0),) if self.is_view else ()
+
+    def is_by_rows(self, graph: Graph, op: Op) -> bool:
+        """Whether the kernels for one row of images [1,H,W,C], row by row, compute the whole."""
+        return False
 
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
         """Proven range of the output per channel; the whole type where nothing is known."""
@@ -114,8 +143,10 @@ class Operator(ABC):
         if not fewest <= len(op.inputs) <= most or None in op.inputs[:fewest]:
             count = str(fewest) if fewest == most else f"{fewest} to {most}"
             return f"Its inputs number {count}, none of the first {fewest} absent."
-        if len(op.outputs) != 1:
+        if self.has_one_output and len(op.outputs) != 1:
             return "It has one output."
+        if not op.outputs:
+            return "It has at least one output."
         try:
             return next((rule_text(rule) for rule in self.constraints if not rule(graph, op)), None)
         except KeyError as missing:

@@ -12,7 +12,7 @@ Kernels come in two forms.
       void NAME(const int8_t *const *rows, int8_t *output, [int8_t *scratch,] <constants>)
 
   `rows[k]` is the k-th row from the window's top, k in [0, window.extent). With a `ring`, input
-  rows are first copied there, padded left and right, and rows outside the image are a row of
+  rows are first brought there, padded left and right; rows outside the image are there too, all
   `ring.fill`. Without a ring they are NULL, and the kernel skips them.
 
   With `rows_per_call` R > 1 it makes R output rows, from `input_rows` row pointers, and takes
@@ -22,6 +22,9 @@ Kernels come in two forms.
 * A **whole kernel** (`window` is None) makes its whole output at once:
 
       void NAME(const int8_t *input, ..., int8_t *output, [int8_t *scratch,] <constants>)
+
+  Where its output has several `Rows`, it is called for one after another, with that row of the
+  inputs that have as many, and the whole of the others.
 
 Both may call **micro-kernels**: C functions, some with a body in assembly, that are printed once
 for all the kernels that share them. `scratch` is aligned to 4 bytes and empty before each call.
@@ -66,7 +69,7 @@ class Window:
 
 @dataclass(frozen=True)
 class Ring:
-    """Prepared input rows: `slots` rows of `pitch_bytes`, then one row of `fill` for the outside.
+    """Prepared input rows, also those outside the image: `slots` rows of `pitch_bytes`.
 
     The input row starts `margin_bytes` into its slot; the margins hold `fill`. The kernel's row
     begins `lead_bytes` into the slot: they put the input row on a word, so that words are copied.
@@ -80,7 +83,37 @@ class Ring:
 
     @property
     def bytes(self) -> int:
-        return (self.slots + 1) * self.pitch_bytes
+        return self.slots * self.pitch_bytes
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """How a kernel moves along its rows, so that the output may lie over input already read.
+
+    It works from front to back, `tile` pixels at a time; once it has written a tile, it reads
+    nothing before the next one. `input_bytes`, `output_bytes`: of a pixel. It holds for inputs of
+    `pixels * input_bytes`.
+    """
+
+    pixels: int
+    input_bytes: int = 1
+    output_bytes: int = 1
+    tile: int = 1
+    reads_first: bool = True
+    """Has read a whole tile before it writes any of it."""
+    overlaps: bool = False
+    """The last tile ends with the row, over pixels that are done; else the rest goes one by one."""
+
+    def tiles(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+        """The first pixel of each tile, and one past its last."""
+        whole = self.pixels - self.pixels % self.tile
+        starts = np.arange(0, whole, self.tile)
+        ends = starts + self.tile
+        if whole < self.pixels:
+            rest = [self.pixels - self.tile] if self.overlaps else range(whole, self.pixels)
+            starts = np.append(starts, rest)
+            ends = np.append(ends, [self.pixels] if self.overlaps else np.add(rest, 1))
+        return starts, ends
 
 
 @dataclass(frozen=True, eq=False)
@@ -135,10 +168,11 @@ class Candidate:
     micro_kernels: tuple[MicroKernel, ...] = ()
     images: int = 1
     scratch_bytes: int = 0
-    rereads: bool = True
-    """Reads an input position again after an output position at or after it was written.
-
-    A whole kernel without re-reads may run in place: output exactly over an input."""
+    tiling: Tiling | None = None
+    """None: any of what a call reads may be read after any of what it writes."""
+    by_channels: bool = False
+    """A call works by groups of channels, each of all its rows read before it is written: an output
+    row may lie exactly on an input row of the same call."""
     instructions: int = 0
     """Estimate for one inference, to compare candidates with."""
     choice: str = ""
@@ -170,3 +204,8 @@ class Candidate:
         """Row pointers that one call of a row kernel is given."""
         assert self.window is not None
         return self.window.extent + (self.rows_per_call - 1) * self.window.stride
+
+    @property
+    def calls(self) -> int:
+        """Calls that make the output of one image."""
+        return -(-self.output.count // self.rows_per_call)

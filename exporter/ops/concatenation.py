@@ -7,13 +7,14 @@ All have the output's quantisation: the reference refuses int8 models where they
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from math import prod
 
 import numpy as np
 
 from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
-from exporter.ops.base import Lowering, Operator, has_static_shapes, operands_are_int8
+from exporter.ops.base import Lowering, Operator, Shared, has_static_shapes, operands_are_int8
 from exporter.ops.candidate import Candidate, Constant, Rows
 
 
@@ -77,6 +78,19 @@ class Concatenation(Operator):
         if _axis(graph, op) == len(graph[op.outputs[0]].shape) - 1:
             return Interval(np.concatenate(lows), np.concatenate(highs))
         return Interval(np.min(lows, axis=0), np.max(highs, axis=0))
+
+    def shared_bytes(self, graph: Graph, op: Op) -> tuple[Shared, ...]:
+        """Each input is a part of the output where all axes before the joined one are 1."""
+        output = graph[op.outputs[0]]
+        if prod(output.shape[: _axis(graph, op)]) != 1:
+            return ()
+        tensors = _inputs(graph, op)
+        starts = accumulate((tensor.bytes for tensor in tensors[:-1]), initial=0)
+        pairs = zip(tensors, starts, strict=True)
+        return tuple(Shared(output.id, tensor.id, start) for tensor, start in pairs)
+
+    def is_by_rows(self, graph: Graph, op: Op) -> bool:
+        return _axis(graph, op) >= 2
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         tensors, output = _inputs(context.graph, context.op), context.output

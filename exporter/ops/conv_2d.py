@@ -97,6 +97,11 @@ class Conv2D(Convolution):
         per_output = int(np.prod(graph[op.input(1)].shape[1:]))
         return graph[op.outputs[0]].elements * per_output
 
+    def is_by_rows(self, graph: Graph, op: Op) -> bool:
+        return all(
+            axis.size == axis.stride == 1 and not axis.is_padded for axis in self.axes(graph, op)
+        )
+
     def sums(self, graph: Graph, op: Op, inputs: Interval) -> linear.Accumulator:
         source, weights = graph[op.input(0)], graph[op.input(1)].constant.astype(np.int64)
         inputs = self.seen(graph, op, inputs)

@@ -17,7 +17,7 @@ from exporter.graph.bounds import Interval
 from exporter.graph.ir import Graph, Op, Tensor
 from exporter.ops.arithmetic import INT8_MAX, INT8_MIN, activation_range
 from exporter.ops.base import Constraint, Lowering, Operator, has_static_shapes, operands_are_int8
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param, Rows, Tiling
 from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.linear import activation_is_known
 from exporter.ops.lookup import INPUTS, lookups
@@ -84,6 +84,9 @@ class ElementwiseOperator(Operator):
         ]
         return Interval(np.min(corners, axis=0), np.max(corners, axis=0))
 
+    def is_by_rows(self, graph: Graph, op: Op) -> bool:
+        return True
+
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         table = self._table(context)
         if table is not None:
@@ -142,7 +145,7 @@ class ElementwiseOperator(Operator):
             )
             + kernel.constants,
             micro_kernels=kernel.micro_kernels,
-            rereads=False,
+            tiling=Tiling(output.bytes),
             instructions=output.elements * (kernel.instructions + clamping),
             choice=kernel.choice,
         )

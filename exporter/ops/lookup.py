@@ -63,6 +63,9 @@ class LookupOperator(Operator):
     def output_interval(self, graph: Graph, op: Op, inputs: Sequence[Interval]) -> Interval:
         return table_interval(self.table(graph[op.input(0)], graph[op.outputs[0]]), inputs[0])
 
+    def is_by_rows(self, graph: Graph, op: Op) -> bool:
+        return True
+
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         table = self.table(context.input(), context.output)
         return lookups(context.output, table, context.target)

@@ -6,7 +6,8 @@ Source: `PadImpl` in tensorflow/lite/kernels/internal/reference/pad.h.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from math import prod
 from typing import ClassVar
 
 import numpy as np
@@ -21,7 +22,7 @@ from exporter.ops.base import (
     has_static_shapes,
     input_and_output_share_quantization,
 )
-from exporter.ops.candidate import Candidate, Param, Rows
+from exporter.ops.candidate import Candidate, Rows, Window
 from exporter.ops.shapes import merged, row_major_strides
 
 
@@ -71,35 +72,64 @@ class PadOperator(Operator):
         return Interval(low, high)
 
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        return (self._whole(context), *self._by_rows(context))
+
+    def _whole(self, context: Lowering) -> Candidate:
         """The border first, all at once; then the input, run by run."""
         source, output = context.input(), context.output
         dimensions, run = _runs(source.shape, output.shape)
-        starts = [before for before, _ in _amounts(context.graph, context.op)]
-        params: dict[str, Param] = {
-            "dimensions": dimensions,
-            "run_bytes": run,
-            "start": sum(
-                before * stride
-                for before, stride in zip(starts, row_major_strides(output.shape), strict=True)
-            ),
-            "output_bytes": output.bytes,
-            "value": self.value(context.graph, context.op),
-        }
-        return (
-            Candidate(
-                kernel="generic/pad",
-                name=f"pad_{source.elements}_to_{output.elements}",
-                inputs=(Rows(1, source.bytes),),
-                output=Rows(1, output.bytes),
-                params=params,
-                instructions=output.bytes // 2 + source.bytes // run * 20 + source.bytes // 2,
-            ),
+        return Candidate(
+            kernel="generic/pad",
+            name=f"pad_{source.elements}_to_{output.elements}",
+            inputs=(Rows(1, source.bytes),),
+            output=Rows(1, output.bytes),
+            params={
+                "dimensions": dimensions,
+                "run_bytes": run,
+                "start": _start(output.shape, _amounts(context.graph, context.op)),
+                "output_bytes": output.bytes,
+                "value": self.value(context.graph, context.op),
+            },
+            instructions=output.bytes // 2 + source.bytes // run * 20 + source.bytes // 2,
+        )
+
+    def _by_rows(self, context: Lowering) -> Iterator[Candidate]:
+        """An image [N,H,W,C] row by row, so that its rows are made in turn with other layers', or
+        over those of the input that are done.
+        """
+        source, output = context.input(), context.output
+        amounts = _amounts(context.graph, context.op)
+        if len(output.shape) != 4 or output.shape[1] == 1 or any(amounts[0]):
+            return
+        images, height = output.shape[:2]
+        row_bytes = output.bytes // images // height
+        dimensions, run = _runs(source.shape[2:], output.shape[2:])
+        yield Candidate(
+            kernel="generic/pad_rows",
+            name=f"pad_rows_{source.elements}_to_{output.elements}",
+            inputs=(Rows(source.shape[1], source.bytes // images // source.shape[1]),),
+            output=Rows(height, row_bytes),
+            params={
+                "dimensions": dimensions,
+                "run_bytes": run,
+                "start": _start(output.shape[2:], amounts[2:]),
+                "row_bytes": row_bytes,
+                "value": self.value(context.graph, context.op),
+                "is_padded_h": any(amounts[1]),
+            },
+            window=Window(size=1, stride=1, dilation=1, before=amounts[1][0]),
+            images=images,
+            instructions=images * height * (60 + row_bytes + prod(d[0] for d in dimensions) * 20),
         )
 
 
-def _runs(
-    source: tuple[int, ...], output: tuple[int, ...]
-) -> tuple[tuple[tuple[int, ...], ...], int]:
+def _start(shape: Sequence[int], amounts: Sequence[tuple[int, int]]) -> int:
+    """Where the input begins in the output."""
+    strides = row_major_strides(shape)
+    return sum(before * stride for (before, _), stride in zip(amounts, strides, strict=True))
+
+
+def _runs(source: Sequence[int], output: Sequence[int]) -> tuple[tuple[tuple[int, ...], ...], int]:
     """Loops `(size, input step, output step)` over the runs that lie together in both tensors."""
     steps = zip(source, row_major_strides(source), row_major_strides(output), strict=True)
     dimensions = merged(list(steps))

@@ -48,6 +48,9 @@ class Softmax(Operator):
         beta_is_large_enough,
     )
 
+    def is_by_rows(self, graph: Graph, op: Op) -> bool:
+        return True
+
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
         source = context.input()
         depth = source.shape[-1]

@@ -1,16 +1,29 @@
 """Gives buffers with known lifetimes offsets in one arena, as low as it can.
 
-Each strategy is first fit over a different order; the best result is kept. First fit by decreasing
-size is what TFLite Micro does (`GreedyMemoryPlanner`); the other orders win on networks whose large
-buffers live briefly.
+First fit over several orders, then over variations of the best one, until the arena is as small as
+the largest sum of what is live together, or the variations are used up. Few buffers are then placed
+from the lowest up in every way that could be smaller. First fit by decreasing
+size is what TFLite Micro does (`GreedyMemoryPlanner`). Two buffers that meet in one step may
+overlap at some distances: an output over the input that is consumed while it is made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
+from exporter.plan.access import Interval
+
 ALIGNMENT_BYTES = 4
+VARIATIONS = 400
+"""Orders that are tried for a few buffers; fewer for many, so that the time stays bounded."""
+MOST_COMPARISONS = 2_000_000
+FEW = 12
+"""Buffers whose places are searched exactly; more of them are never done in time."""
+MOST_PLACES = 5_000
+"""Places that the exact search tries, at most."""
 
 
 @dataclass(frozen=True)
@@ -27,6 +40,9 @@ class Request:
 
 
 Order = Callable[[Request], tuple[int, ...]]
+Placement = tuple[dict[str, int], int]
+Forbidden = Mapping[tuple[str, str], Sequence[Interval]]
+"""By (a, b): the distances, bytes from the beginning of a to that of b, that are not allowed."""
 
 ORDERS: tuple[Order, ...] = (
     lambda request: (-request.bytes, request.first),
@@ -37,31 +53,130 @@ ORDERS: tuple[Order, ...] = (
 )
 
 
-def allocate(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
-    """Offsets by name, and the arena's size in bytes. Deterministic."""
-    placements = (_first_fit(sorted(requests, key=order)) for order in ORDERS)
-    return min(placements, key=lambda placement: placement[1])
+def allocate(
+    requests: Sequence[Request], forbidden: Forbidden | None = None, floor: int = 0
+) -> Placement:
+    """Offsets by name, and the arena's size in bytes. Deterministic.
 
-
-def _first_fit(requests: Sequence[Request]) -> tuple[dict[str, int], int]:
-    offsets: dict[str, int] = {}
-    placed: list[Request] = []
-    for request in requests:
-        taken = sorted(
-            (offsets[other.name], offsets[other.name] + other.bytes)
-            for other in placed
-            if request.overlaps(other)
-        )
-        offsets[request.name] = _lowest_gap(taken, request.bytes)
-        placed.append(request)
-    return offsets, max((offsets[r.name] + r.bytes for r in requests), default=0)
-
-
-def _lowest_gap(taken: Sequence[tuple[int, int]], size: int) -> int:
-    """The lowest aligned offset where `size` bytes fit between the ranges `taken`, sorted."""
-    offset = 0
-    for start, end in taken:
-        if offset + size <= start:
+    `forbidden`: for pairs that may overlap, at which distances they may not; other pairs that live
+    at one time never overlap. `floor`: a size that cannot be beaten.
+    """
+    distances = _Distances(requests, forbidden or {})
+    orders = [sorted(range(len(requests)), key=lambda i: order(requests[i])) for order in ORDERS]
+    placements = [(distances.first_fit(order), order) for order in orders]
+    (offsets, size), order = min(placements, key=lambda placement: placement[0][1])
+    variations = min(VARIATIONS, MOST_COMPARISONS // max(1, len(requests) ** 2))
+    rng = np.random.default_rng(len(requests))
+    for _ in range(variations if len(requests) > 1 else 0):
+        if size <= floor:
             break
-        offset = max(offset, -(-end // ALIGNMENT_BYTES) * ALIGNMENT_BYTES)
+        varied = _varied(order, offsets, requests, size, rng)
+        tried = distances.first_fit(varied)
+        if tried[1] <= size:
+            (offsets, size), order = tried, varied
+    if floor < size and len(requests) <= FEW:
+        offsets, size = distances.exhaustive(offsets, size, floor)
+    return {requests[i].name: offset for i, offset in offsets.items()}, size
+
+
+def _varied(
+    order: list[int],
+    offsets: Mapping[int, int],
+    requests: Sequence[Request],
+    size: int,
+    rng: np.random.Generator,
+) -> list[int]:
+    """A buffer that reaches the top, or one that lives with it, earlier; now and then any one."""
+    top = [i for i in order if offsets[i] + requests[i].bytes == size]
+    chosen = int(rng.choice(top if top and rng.random() < 0.6 else order))
+    beside = [i for i in order if i != chosen and requests[i].overlaps(requests[chosen])]
+    other = int(rng.choice(beside or order))
+    varied = [i for i in order if i != chosen]
+    varied.insert(varied.index(other) if other != chosen else 0, chosen)
+    return varied
+
+
+class _Distances:
+    """Which distances between two buffers are allowed, for first fit in any order."""
+
+    def __init__(self, requests: Sequence[Request], forbidden: Forbidden) -> None:
+        self.requests = requests
+        self.apart: list[list[tuple[int, int, int]]] = [
+            [
+                (j, low, high)
+                for j, other in enumerate(requests)
+                if j != i and request.first <= other.last and other.first <= request.last
+                for low, high in _between(other, request, forbidden)
+            ]
+            for i, request in enumerate(requests)
+        ]
+
+    def first_fit(self, order: Sequence[int]) -> tuple[dict[int, int], int]:
+        """Each buffer at the lowest offset that those before it allow."""
+        offsets: dict[int, int] = {}
+        size = 0
+        for i in order:
+            offsets[i] = self._place(i, offsets)
+            size = max(size, offsets[i] + self.requests[i].bytes)
+        return offsets, size
+
+    def exhaustive(
+        self, offsets: dict[int, int], size: int, floor: int
+    ) -> tuple[dict[int, int], int]:
+        """`offsets`, or smaller ones: each buffer as low as it can, in every order from below up.
+
+        Some such order gives the smallest arena where nothing may overlap. `floor` ends the search.
+        """
+        best, left = (offsets, size), MOST_PLACES
+        largest = sorted(range(len(self.requests)), key=lambda i: -self.requests[i].bytes)
+        placed: dict[int, int] = {}
+
+        def extend(lowest: int) -> None:
+            nonlocal best, left
+            if len(placed) == len(largest):
+                ends = [placed[i] + self.requests[i].bytes for i in placed]
+                best = dict(placed), max(ends)
+            for i in largest:
+                if i in placed:
+                    continue
+                offset = self._place(i, placed)
+                if left == 0 or best[1] <= floor or offset + self.requests[i].bytes >= best[1]:
+                    return  # nor does `i` fit later
+                if offset >= lowest:
+                    placed[i], left = offset, left - 1
+                    extend(offset)
+                    del placed[i]
+
+        extend(0)
+        return best
+
+    def _place(self, i: int, offsets: Mapping[int, int]) -> int:
+        """The lowest offset of buffer `i` that those in `offsets` allow."""
+        taken = [
+            (offsets[j] + low, offsets[j] + high) for j, low, high in self.apart[i] if j in offsets
+        ]
+        taken.sort()
+        return _lowest(taken)
+
+
+def aligned(size: int) -> int:
+    """`size` bytes up to the next word."""
+    return -(-size // ALIGNMENT_BYTES) * ALIGNMENT_BYTES
+
+
+def _between(a: Request, b: Request, forbidden: Forbidden) -> tuple[Interval, ...]:
+    """The distances from `a` to `b` that are not allowed."""
+    if (a.name, b.name) in forbidden:
+        return tuple(forbidden[a.name, b.name])
+    if (b.name, a.name) in forbidden:
+        return tuple((-high, -low) for low, high in forbidden[b.name, a.name])
+    return ((-b.bytes, a.bytes),)
+
+
+def _lowest(taken: Sequence[Interval]) -> int:
+    """The lowest aligned offset outside the open intervals `taken`, sorted."""
+    offset = 0
+    for low, high in taken:
+        if low < offset < high:
+            offset = aligned(high)
     return offset

@@ -8,21 +8,22 @@ up as a label that is not the expected one. Nothing here looks at lifetimes or b
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
 
 from exporter.errors import InternalError
-from exporter.graph.ir import Graph, TensorId
+from exporter.graph.ir import Graph, Op, TensorId
 from exporter.ops import operator
-from exporter.plan.program import Program, Step, View
+from exporter.plan.program import GIVEN, Program, Stage, Step, View
 
 UNWRITTEN = -1
-RING_FILL = -2
+FILL = -2
 LABEL_STRIDE = 1 << 32
 RING_TENSOR = 1 << 24
-"""Ring contents are labelled as tensor RING_TENSOR + step."""
+"""Rows copied into a ring are labelled as tensor RING_TENSOR + step."""
 
 Shadow = npt.NDArray[np.int64]
 
@@ -43,102 +44,164 @@ class _Replay:
         self.program = program
         self.graph = graph
         self.shadow: Shadow = np.full(program.arena_bytes, UNWRITTEN, np.int64)
-        self.content = _contents(graph)
+        self.content = _contents(graph, {step.output.tensor for step in program.steps})
 
     def run(self) -> None:
         self._check_coverage()
-        for port, tensor in zip(self.program.inputs, self.graph.inputs, strict=True):
-            self._write(
-                port.offset, self._labels(tensor, 0, self.graph[tensor].bytes), "graph input"
-            )
-        for step in self.program.steps:
-            for image in range(step.candidate.images):
-                self._image(step, image)
+        if self.program.given is None:
+            for port, tensor in zip(self.program.inputs, self.graph.inputs, strict=True):
+                labels = self._labels(tensor, 0, self.graph[tensor].bytes)
+                self._write(port.offset, labels, "graph input")
+        for stage in self.program.stages:
+            self._stage(stage)
         for port, tensor in zip(self.program.outputs, self.graph.outputs, strict=True):
             expected = self._labels(tensor, 0, self.graph[tensor].bytes)
             self._read(port.offset, expected, f"graph output {tensor}")
 
     def _check_coverage(self) -> None:
-        """Every operator that computes something has exactly one step, in the graph's order."""
-        computing = [op.index for op in self.graph.ops if not operator(op.kind).is_view]
-        planned = [step.op_index for step in self.program.steps]
-        if computing != planned:
-            raise _defect("the steps are not the graph's operators", f"{planned} for {computing}")
+        """Each output is made by one step or is a view, and each step is in one stage.
 
-    def _image(self, step: Step, image: int) -> None:
-        if step.candidate.window is None:
-            self._whole(step, image)
-        elif step.candidate.ring is None:
-            for rows in _calls(step):
-                self._clobber_scratch(step)
-                for wanted in _window_rows(step, rows):
-                    self._read_row(step, step.inputs[0], image, wanted)
-                    for row in rows:
-                        _require_apart(step, image, wanted, row)
-                for row in rows:
-                    self._require_apart_from_scratch(step, image, row)
-                    self._write_row(step, image, row)
-        else:
-            self._ringed(step, image)
+        In which order does not matter here: every read must find its data.
+        """
+        made = Counter(step.output.tensor for step in self.program.steps)
+        for step in self.program.steps:
+            if made[step.output.tensor] > 1 or not _computes(self.graph, step):
+                raise _defect(f"step {step.index} is no operator of the graph", step.name)
+        for op in _parts(self.graph):
+            if op.outputs[0] not in made and not operator(op.kind).shared_bytes(self.graph, op):
+                raise _defect("no step computes an operator", self.graph.describe(op))
+        staged = [n for s in self.program.stages for n in range(s.first, s.last + 1)]
+        if staged != [step.index for step in self.program.steps]:
+            raise _defect("the stages are not the steps", f"{staged}")
+        given = sum(stage.order.count(GIVEN) for stage in self.program.stages)
+        wanted = self.program.given.rows if self.program.given else 0
+        if given != wanted:
+            raise _defect("the input is not awaited as a whole", f"{given} of {wanted} rows")
 
-    def _whole(self, step: Step, image: int) -> None:
-        """Inputs are read while scratch and output are written: only in place may they overlap."""
+    def _stage(self, stage: Stage) -> None:
+        steps = self.program.steps[stage.first : stage.last + 1]
+        for step in steps:
+            if step.candidate.ring is not None:
+                self._fill_ring(step)
+        for who, image, call in _calls(stage, steps):
+            if who is None:
+                self._give_row(call)
+            else:
+                self._call(who, image, call)
+
+    def _call(self, step: Step, image: int, call: int) -> None:
+        rows = _output_rows(step, call)
+        if not rows:
+            raise _defect(f"step {step.index} makes a row beyond its last", step.name)
         self._clobber_scratch(step)
-        output = range(step.output.offset, step.output.end)
-        for view in step.inputs:
-            for row in range(view.rows):
-                self._read_row(step, view, image, row)
-            if step.candidate.rereads or (view.offset, view.end) != (output.start, output.stop):
-                _require_disjoint(step, range(view.offset, view.end), output)
-        if step.scratch_offset is not None:
-            end = step.scratch_offset + step.candidate.scratch_bytes
-            _require_disjoint(step, range(step.scratch_offset, end), output)
-        for row in range(step.output.rows):
-            self._write_row(step, image, row)
+        if step.candidate.ring is not None:
+            self._bring(step, image, call)
+            self._ringed(step, image, rows)
+        elif step.candidate.window is not None:
+            self._row_kernel(step, image, rows)
+        else:
+            self._whole_kernel(step, image, rows)
 
-    def _ringed(self, step: Step, image: int) -> None:
-        """Rows enter the ring as the generated loop brings them, and are read from there."""
+    def _give_row(self, row: int) -> None:
+        """The application writes a row of the input to its place."""
+        view = self.program.given
+        if view is None or row >= view.rows:
+            raise _defect("a row of the input is awaited that there is not", str(row))
+        labels = self._labels(view.tensor, row * view.row_bytes, view.row_bytes)
+        self._write(_address(view, 0, row), labels, "row of the graph input")
+
+    def _whole_kernel(self, step: Step, image: int, rows: range) -> None:
+        """Row by row of those inputs that have as many rows, and all of the others."""
+        for view in step.inputs:
+            by_rows = view.rows == step.output.rows > 1
+            for row in rows if by_rows else range(view.rows):
+                self._read_row(step, view, image, row)
+                self._require_kept(step, image, view, row, rows)
+        self._write_rows(step, image, rows)
+
+    def _row_kernel(self, step: Step, image: int, rows: range) -> None:
+        (view,) = step.inputs
+        for row in _window_rows(step, rows):
+            if 0 <= row < view.rows:
+                self._read_row(step, view, image, row)
+                self._require_kept(step, image, view, row, rows)
+        self._write_rows(step, image, rows)
+
+    def _require_kept(self, step: Step, image: int, view: View, row: int, rows: range) -> None:
+        """What a call reads must not be overwritten by the same call before that."""
+        read = _address(view, image, row)
+        for made in rows:
+            written = _address(step.output, image, made)
+            apart = written + step.output.row_bytes <= read or read + view.row_bytes <= written
+            on_row = written == read and view.row_bytes == step.output.row_bytes
+            if not (
+                apart
+                or (step.candidate.by_channels and on_row)
+                or _moves_safely(step, view, read, written)
+            ):
+                raise _defect(f"step {step.index} writes over a row it still reads", step.name)
+
+    def _fill_ring(self, step: Step) -> None:
+        ring = step.candidate.ring
+        assert ring is not None and step.ring_offset is not None
+        self._write(step.ring_offset, np.full(ring.bytes, FILL, np.int64), f"ring {step.index}")
+
+    def _bring(self, step: Step, image: int, call: int) -> None:
+        """The rows that this call is the first to need enter the ring, as the generated loop does.
+
+        Where the layer before writes into the ring itself, only rows outside the image do.
+        """
+        ring, (view,) = step.candidate.ring, step.inputs
+        assert ring is not None
+        if step.ring_is_input and any(
+            _address(view, image, row) != self._slot(step, row) + ring.margin_bytes
+            for row in range(view.rows)
+        ):
+            raise _defect(f"the ring of step {step.index} is not its input", step.name)
+        rows = _window_rows(step, _output_rows(step, call))
+        before = _window_rows(step, _output_rows(step, call - 1)) if call else range(0)
+        for row in rows:
+            if row in before:
+                continue
+            slot = self._slot(step, row) + ring.margin_bytes
+            if not 0 <= row < view.rows:
+                self._write(slot, np.full(view.row_bytes, FILL, np.int64), f"ring {step.index}")
+            elif not step.ring_is_input:
+                self._read_row(step, view, image, row)
+                labels = _ring_labels(step, row, view.row_bytes)
+                self._write(slot, labels, f"ring {step.index}")
+
+    def _ringed(self, step: Step, image: int, rows: range) -> None:
+        """The kernel reads whole padded rows: fill, the input row, fill."""
+        ring, (view,) = step.candidate.ring, step.inputs
+        assert ring is not None and step.ring_offset is not None
+        for row in _window_rows(step, rows):
+            expected = np.full(ring.pitch_bytes, FILL, np.int64)
+            if 0 <= row < view.rows:
+                inner = slice(ring.margin_bytes, ring.margin_bytes + view.row_bytes)
+                start = image * view.image_bytes + row * view.row_bytes
+                expected[inner] = (
+                    self._labels(view.tensor, start, view.row_bytes)
+                    if step.ring_is_input
+                    else _ring_labels(step, row, view.row_bytes)
+                )
+            self._read(self._slot(step, row), expected, f"ring row {row} of step {step.index}")
+        for row in rows:
+            start = _address(step.output, image, row)
+            end = step.ring_offset + ring.bytes
+            written = range(start, start + step.output.row_bytes)
+            _require_disjoint(step, range(step.ring_offset, end), written)
+        self._write_rows(step, image, rows)
+
+    def _slot(self, step: Step, row: int) -> int:
         ring, window = step.candidate.ring, step.candidate.window
         assert ring is not None and window is not None and step.ring_offset is not None
-        self._write(
-            step.ring_offset, np.full(ring.bytes, RING_FILL, np.int64), f"ring {step.index}"
-        )
-        ready, view = 0, step.inputs[0]
-        for rows in _calls(step):
-            while ready < min(view.rows, rows[-1] * window.stride - window.before + window.extent):
-                self._read_row(step, view, image, ready)
-                slot = step.ring_offset + ready % ring.slots * ring.pitch_bytes
-                labels = _ring_labels(step, ready, view.row_bytes)
-                self._write(slot + ring.margin_bytes, labels, f"ring {step.index}")
-                ready += 1
-            self._clobber_scratch(step)
-            for wanted in _window_rows(step, rows):
-                self._read_ring(step, wanted)
-            for row in rows:
-                start = _address(step.output, image, row)
-                written = range(start, start + step.output.row_bytes)
-                end = step.ring_offset + ring.bytes
-                _require_disjoint(step, range(step.ring_offset, end), written)
-                self._require_apart_from_scratch(step, image, row)
-                self._write_row(step, image, row)
+        return step.ring_offset + (row + window.before) % ring.slots * ring.pitch_bytes
 
-    def _read_ring(self, step: Step, row: int) -> None:
-        """A whole padded row: fill, the input row, fill."""
-        ring, row_bytes = step.candidate.ring, step.inputs[0].row_bytes
-        assert ring is not None and step.ring_offset is not None
-        after = ring.pitch_bytes - ring.margin_bytes - row_bytes
-        expected = np.concatenate(
-            [
-                np.full(ring.margin_bytes, RING_FILL, np.int64),
-                _ring_labels(step, row, row_bytes),
-                np.full(after, RING_FILL, np.int64),
-            ]
-        )
-        slot = step.ring_offset + row % ring.slots * ring.pitch_bytes
-        self._read(slot, expected, f"ring row {row} of step {step.index}")
-        outside = step.ring_offset + ring.slots * ring.pitch_bytes
-        fill = np.full(ring.pitch_bytes, RING_FILL, np.int64)
-        self._read(outside, fill, f"padding row of step {step.index}")
+    def _write_rows(self, step: Step, image: int, rows: range) -> None:
+        for row in rows:
+            self._require_apart_from_scratch(step, image, row)
+            self._write_row(step, image, row)
 
     def _require_apart_from_scratch(self, step: Step, image: int, row: int) -> None:
         if step.scratch_offset is not None:
@@ -164,7 +227,9 @@ class _Replay:
         self._write(_address(view, image, row), labels, f"output of step {step.index}")
 
     def _labels(self, tensor: TensorId, start: int, size: int) -> Shadow:
-        return np.arange(start, start + size, dtype=np.int64) + self.content[tensor] * LABEL_STRIDE
+        root, offset = self.content[tensor]
+        first = root * LABEL_STRIDE + offset + start
+        return np.arange(first, first + size, dtype=np.int64)
 
     def _write(self, offset: int, labels: Shadow, what: str) -> None:
         if offset < 0 or offset + len(labels) > len(self.shadow):
@@ -183,40 +248,100 @@ class _Replay:
             )
 
 
-def _contents(graph: Graph) -> dict[TensorId, TensorId]:
-    """The tensor whose bytes each tensor holds: views hold those of their input."""
-    content = {tensor: tensor for tensor in graph.tensors}
+def _parts(graph: Graph) -> list[Op]:
+    """The operators, those with several outputs as one for each of them."""
+    return [part for op in graph.ops for part in op.parts]
+
+
+def _computes(graph: Graph, step: Step) -> bool:
+    """Whether a step reads and makes what its operator in the graph does."""
     for op in graph.ops:
-        if operator(op.kind).is_view:
-            content[op.outputs[0]] = content[op.input(0)]
+        if op.index == step.op_index and step.output.tensor in op.outputs:
+            read = [t for t in op.inputs if t is not None and not graph[t].is_constant]
+            return op.kind == step.kind and [view.tensor for view in step.inputs] == read
+    return False
+
+
+def _contents(graph: Graph, made: Collection[TensorId]) -> dict[TensorId, tuple[TensorId, int]]:
+    """The tensor whose bytes each tensor holds, and from which one on.
+
+    What no step has made is a view: its operator says which tensors are parts of which. As each is
+    a part of one other at most, a byte of the outermost stands for one value.
+    """
+    content = {tensor: (tensor, 0) for tensor in graph.tensors}
+    for op in (op for op in _parts(graph) if op.outputs[0] not in made):
+        for shared in operator(op.kind).shared_bytes(graph, op):
+            root, start = content[shared.part]
+            whole, offset = content[shared.whole]
+            end = shared.offset + graph[shared.part].bytes
+            if (
+                root == whole
+                or graph[root].is_constant
+                or graph[whole].is_constant
+                or (start, graph[root].bytes) != (0, graph[shared.part].bytes)
+                or not 0 <= shared.offset <= end <= graph[shared.whole].bytes
+            ):
+                raise _defect("a view is part of what it cannot be part of", graph.describe(op))
+            for tensor, (other, at) in content.items():
+                if other == root:
+                    content[tensor] = (whole, offset + shared.offset + at)
     return content
 
 
-def _calls(step: Step) -> Iterator[range]:
-    """The output rows of each call of a row kernel."""
-    size = step.candidate.rows_per_call
-    for first in range(0, step.output.rows, size):
-        yield range(first, min(first + size, step.output.rows))
+def _calls(stage: Stage, steps: tuple[Step, ...]) -> Iterator[tuple[Step | None, int, int]]:
+    """(step, image, call) in the order of the generated code; no step: a row of the input."""
+    if stage.is_group:
+        made: Counter[int] = Counter()
+        for index in stage.order:
+            yield None if index == GIVEN else steps[index - stage.first], 0, made[index]
+            made[index] += 1
+    else:
+        (step,) = steps
+        calls = range(-(-step.output.rows // step.candidate.rows_per_call))
+        for image in range(step.candidate.images):
+            for call in reversed(calls) if stage.backward else calls:
+                yield step, image, call
 
 
-def _window_rows(step: Step, rows: range) -> list[int]:
-    """The input rows inside the image that the output rows of one call need."""
+def _output_rows(step: Step, call: int) -> range:
+    """The output rows of one call."""
+    first = call * step.candidate.rows_per_call
+    return range(first, min(first + step.candidate.rows_per_call, step.output.rows))
+
+
+def _window_rows(step: Step, rows: range) -> range:
+    """The input rows that one call is given, also those outside the image."""
     window = step.candidate.window
     assert window is not None
-    wanted = {
-        row * window.stride - window.before + k * window.dilation
-        for row in rows
-        for k in range(window.size)
-    }
-    return sorted(row for row in wanted if 0 <= row < step.inputs[0].rows)
+    top = rows.start * window.stride - window.before
+    extent = (window.size - 1) * window.dilation + 1
+    return range(top, top + (step.candidate.rows_per_call - 1) * window.stride + extent)
 
 
-def _require_apart(step: Step, image: int, read: int, written: int) -> None:
-    """A kernel that re-reads its rows must not write over them in the same call."""
-    start, output = _address(step.inputs[0], image, read), _address(step.output, image, written)
-    overlap = start < output + step.output.row_bytes and output < start + step.inputs[0].row_bytes
-    if step.candidate.rereads and overlap:
-        raise _defect(f"step {step.index} writes over a row it still reads", step.name)
+def _moves_safely(step: Step, view: View, read: int, written: int) -> bool:
+    """Whether a kernel that goes along its row has read each pixel before it writes there.
+
+    `read`, `written`: where in the arena the input row and the output row begin.
+    """
+    tiling = step.candidate.tiling
+    if tiling is None:
+        return False
+    sizes = (view.row_bytes, step.output.row_bytes)
+    if sizes != (tiling.pixels * tiling.input_bytes, tiling.pixels * tiling.output_bytes):
+        return False
+    if tiling.tile == 1 and tiling.reads_first and tiling.input_bytes == tiling.output_bytes:
+        return written <= read
+    starts, ends = tiling.tiles()
+    owner = np.full(view.row_bytes, -1)  # the last tile that reads each byte of the input row
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        owner[start * tiling.input_bytes : end * tiling.input_bytes] = number
+    for number, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        low = written + int(start) * tiling.output_bytes - read
+        high = written + int(end) * tiling.output_bytes - read
+        hit = owner[max(low, 0) : max(high, 0)]
+        if np.any(hit > number if tiling.reads_first else hit >= number):
+            return False
+    return True
 
 
 def _ring_labels(step: Step, row: int, size: int) -> Shadow:
@@ -231,13 +356,14 @@ def _require_disjoint(step: Step, in_use: range, written: range) -> None:
 
 
 def _address(view: View, image: int, row: int) -> int:
-    return view.offset + image * view.image_bytes + row % view.slots * view.pitch_bytes
+    slot = (row + view.phase) % view.slots
+    return view.offset + image * view.image_bytes + slot * view.pitch_bytes
 
 
 def _name(label: np.int64) -> str:
     if label == UNWRITTEN:
         return "nothing written yet"
-    if label == RING_FILL:
+    if label == FILL:
         return "padding"
     tensor, byte = divmod(int(label), LABEL_STRIDE)
     return f"byte {byte} of {'a ring' if tensor >= RING_TENSOR else f'tensor {tensor}'}"

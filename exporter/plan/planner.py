@@ -1,170 +1,217 @@
-"""From a graph to a `Program`: kernels chosen, storage shared, offsets given, constants packed."""
+"""From a graph to a `Program`: stages chosen, offsets given, constants packed."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
+from dataclasses import dataclass, replace
+from math import prod
 
 from exporter.graph.ir import Graph, Op, Tensor, TensorId
-from exporter.ops import operator, tensor_intervals
-from exporter.ops.base import Lowering, Target
+from exporter.ops import operator
+from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate, MicroKernel, Rows
-from exporter.plan.arena import Request, allocate
-from exporter.plan.program import Buffer, ConstantArray, Function, Port, Program, Step, View
+from exporter.plan.access import Interval
+from exporter.plan.arena import Request, aligned, allocate
+from exporter.plan.arrange import arrangements
+from exporter.plan.lives import BEFORE, Lives, activations, lives
+from exporter.plan.program import (
+    Buffer,
+    ConstantArray,
+    Function,
+    Port,
+    Program,
+    Stage,
+    Step,
+    View,
+)
+from exporter.plan.search import Kernels, Search, instructions, kernels, no_rows, peak_bytes
+from exporter.plan.stages import Stage as PlannedStage
+from exporter.plan.stages import requests, ring_in, single
 
 OPERAND_ROLES = ("input", "weights", "bias")
+
+Choose = Callable[[Sequence[Candidate]], Candidate]
 
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """An operator with the kernel chosen for it."""
+    """An operator with the kernel chosen for it, and the stage it runs in."""
 
     op: Op
     candidate: Candidate
+    stage: PlannedStage
 
 
-@dataclass(eq=False)
-class Storage:
-    """Bytes of the arena that hold one tensor after another, live from `first` to `last`."""
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Stages with the place of every buffer in one arena."""
 
-    name: str
-    bytes: int
-    first: int
-    last: int
-    tensors: set[TensorId] = field(default_factory=set)
+    stages: tuple[PlannedStage, ...]
+    requests: tuple[Request, ...]
+    offsets: Mapping[str, int]
+    arena_bytes: int
 
-
-Choose = Callable[[Sequence[Candidate]], Candidate]
+    def backward(self, stage: PlannedStage) -> bool:
+        """Whether the places call for the rows from the last to the first."""
+        return any(
+            low < self.offsets[read.name] - self.offsets[made.name] < high
+            for (made, read), intervals in stage.distances().items()
+            for low, high in intervals
+        )
 
 
 def plan(graph: Graph, target: Target, choose: Choose | None = None) -> Program:
     """Compile `graph`, which `exporter.ops.check` has accepted, for `target`.
 
-    `choose` picks the kernel of each layer; the cheapest by default.
+    `choose` picks the kernel of each layer, each a stage of its own; by default both are searched
+    for.
 
     Raises:
         BadInput: an int32 of some layer could overflow.
     """
-    layers = _choose_kernels(graph, target, choose or partial(cheapest, target))
-    storages = _storages(graph, layers)
-    requests = [Request(s.name, s.bytes, s.first, s.last) for s in set(storages.values())]
-    requests += _working_memory(layers)
-    requests.sort(key=lambda request: (request.first, request.name))
-    offsets, arena_bytes = allocate(requests)
-    addresses = {tensor: offsets[storage.name] for tensor, storage in storages.items()}
+    offers = kernels(graph, target)
+    if choose is not None:
+        alive = lives(graph)
+        chosen = [single(alive, n, choose(o)) for n, o in enumerate(_offers(alive, offers))]
+        return _program(graph, target, alive, _layout(alive, tuple(chosen)))
+    searches = [Search(alive, target, offers) for alive in arrangements(graph, target, offers)]
+    return _program(graph, target, *_best(graph, searches))
+
+
+def _offers(alive: Lives, offers: Kernels) -> list[tuple[Candidate, ...]]:
+    return [offers[op.outputs[0]].all for op in alive.ops]
+
+
+def _best(graph: Graph, searches: Sequence[Search]) -> tuple[Lives, Layout]:
+    """The least product of arena and instructions: a per cent more of the one must save more than
+    a per cent of the other.
+    """
+    possible = [search for search in searches if search.fastest or not search.lives.ops]
+    if not possible:
+        raise no_rows(graph)
+    fastest = min(instructions(search.fastest) for search in possible)
+    plans = [(s.lives, stages) for s in possible for stages in s.plans(fastest)]
+    best: tuple[Lives, Layout] | None = None
+    least = math.inf
+    for alive, stages in sorted(plans, key=lambda plan: _product(*plan)):
+        if best is not None and _product(alive, stages) >= least:
+            break
+        layout = _layout(alive, stages)
+        product = layout.arena_bytes * instructions(stages)
+        if best is None or product < least:
+            best, least = (alive, layout), product
+    assert best is not None
+    return best
+
+
+def _product(alive: Lives, stages: Sequence[PlannedStage]) -> int:
+    return _floor(alive, stages) * instructions(stages)
+
+
+def _floor(alive: Lives, stages: Sequence[PlannedStage]) -> int:
+    """No arena can be smaller: the stages, all graph inputs together, all graph outputs."""
+    given = {tensor for stage in stages for tensor in stage.rows}
+    inputs = [s.bytes for s in alive.all if s.first == BEFORE and s.tensors[0] not in given]
+    outputs = [s.bytes for s in alive.all if s.last == len(alive.ops)]
+    return max(_together(inputs), _together(outputs), peak_bytes(stages))
+
+
+def _together(sizes: Sequence[int]) -> int:
+    """Each on a word; what is missing to the next word after the last one is not needed."""
+    return sum(map(aligned, sizes)) - max((aligned(size) - size for size in sizes), default=0)
+
+
+def _layout(alive: Lives, stages: tuple[PlannedStage, ...]) -> Layout:
+    wanted = _requests(alive, stages)
+    forbidden: dict[tuple[str, str], tuple[Interval, ...]] = {
+        (made.name, read.name): intervals
+        for stage in stages
+        for (made, read), intervals in stage.overlaps.items()
+    }
+    offsets, arena_bytes = allocate(wanted, forbidden, _floor(alive, stages))
+    return Layout(stages, wanted, offsets, arena_bytes)
+
+
+def _requests(alive: Lives, stages: Sequence[PlannedStage]) -> tuple[Request, ...]:
+    """What is live when, by the number of the stage."""
+    number = {layer: n for n, stage in enumerate(stages) for layer in stage.candidates}
+    inner = {tensor for stage in stages for tensor in stage.rows}
+    wanted = [
+        Request(
+            storage.name,
+            storage.bytes,
+            number.get(storage.first, -1),
+            len(stages) if storage.last == len(alive.ops) else number.get(storage.last, -1),
+        )
+        for storage in alive.all
+        if storage.tensors[0] not in inner
+    ]
+    wanted += [request for n, stage in enumerate(stages) for request in requests(stage, n)]
+    return tuple(sorted(wanted, key=lambda request: (request.first, request.name)))
+
+
+def _program(graph: Graph, target: Target, alive: Lives, layout: Layout) -> Program:
+    offsets = layout.offsets
+    layers = [
+        Layer(alive.ops[n], _placed(candidate, n, stage), stage)
+        for stage in layout.stages
+        for n, candidate in stage.candidates.items()
+    ]
     functions, function_of = _share_functions([layer.candidate for layer in layers])
-    steps = tuple(
-        _step(graph, index, layer, addresses, offsets, function_of[index])
-        for index, layer in enumerate(layers)
+
+    given = _given(alive, layout)
+    inputs = tuple(
+        Port(graph[t], given.offset if given else _offset(alive, t, offsets)) for t in graph.inputs
     )
+
     return Program(
         name=graph.name,
         model_sha256=graph.sha256,
         dialect=target.dialect,
         optimize=target.optimize,
-        arena_bytes=arena_bytes,
-        inputs=tuple(Port(graph[tensor], addresses[tensor]) for tensor in graph.inputs),
-        outputs=tuple(Port(graph[tensor], addresses[tensor]) for tensor in graph.outputs),
-        steps=steps,
+        arena_bytes=layout.arena_bytes,
+        inputs=inputs,
+        outputs=tuple(Port(graph[t], _offset(alive, t, offsets)) for t in graph.outputs),
+        steps=tuple(
+            _step(alive, n, layer, offsets, function_of[n]) for n, layer in enumerate(layers)
+        ),
+        stages=tuple(
+            Stage(
+                stage.first,
+                stage.last,
+                tuple(layer for layer, _ in stage.order) if stage.is_group else (),
+                layout.backward(stage),
+            )
+            for stage in layout.stages
+        ),
         functions=functions,
         micro_kernels=_micro_kernels(layers),
         constants=tuple(array for layer in layers for array in _arrays(layer)),
-        buffers=tuple(Buffer(r.name, offsets[r.name], r.bytes, r.first, r.last) for r in requests),
-    )
-
-
-def _choose_kernels(graph: Graph, target: Target, choose: Choose) -> list[Layer]:
-    """A candidate for every operator that is not a view."""
-    bounds = tensor_intervals(graph)
-    layers = []
-    for op in graph.ops:
-        rules = operator(op.kind)
-        if not rules.is_view:
-            offers = rules.candidates(Lowering(graph, op, bounds, target))
-            layers.append(Layer(op, choose(offers)))
-    return layers
-
-
-def cheapest(target: Target, candidates: Sequence[Candidate]) -> Candidate:
-    """The least of instructions and flash together, at the target's price of a byte of flash."""
-    return min(
-        candidates,
-        key=lambda item: (
-            item.instructions + item.copy_instructions + target.price_of_flash * item.constant_bytes
+        buffers=tuple(
+            Buffer(r.name, offsets[r.name], r.bytes, r.first, r.last) for r in layout.requests
         ),
+        given=given,
     )
 
 
-def _storages(graph: Graph, layers: Sequence[Layer]) -> dict[TensorId, Storage]:
-    """Which storage holds each activation, and how long that storage is live.
-
-    Views share the storage of their input; a kernel that may run in place takes over the storage of
-    an input that nobody reads later.
-    """
-    last_read = _last_reads(graph, layers)
-    views = {op.outputs[0]: op.input(0) for op in graph.ops if operator(op.kind).is_view}
-    storages: dict[TensorId, Storage] = {}
-
-    def hold(tensor: Tensor, storage: Storage) -> None:
-        storages[tensor.id] = storage
-        storage.tensors.add(tensor.id)
-        storage.last = max(storage.last, last_read.get(tensor.id, storage.first))
-        for view in (v for v, source in views.items() if source == tensor.id):
-            hold(graph[view], storage)
-
-    for tensor in graph.inputs:
-        if tensor not in storages:
-            hold(graph[tensor], Storage(f"input_{tensor}", graph[tensor].bytes, -1, -1))
-    for index, layer in enumerate(layers):
-        for output in layer.op.outputs:
-            storage = _reusable(graph, layer, index, storages, output)
-            if storage is None:
-                storage = Storage(f"tensor_{output}", graph[output].bytes, index, index)
-            hold(graph[output], storage)
-    return storages
-
-
-def _last_reads(graph: Graph, layers: Sequence[Layer]) -> dict[TensorId, int]:
-    """The last step that reads each tensor; outputs are read after the last step."""
-    reads = {
-        tensor: index
-        for index, layer in enumerate(layers)
-        for tensor in layer.op.inputs
-        if tensor is not None
-    }
-    return reads | dict.fromkeys(graph.outputs, len(layers))
-
-
-def _reusable(
-    graph: Graph, layer: Layer, index: int, storages: Mapping[TensorId, Storage], output: TensorId
-) -> Storage | None:
-    """The storage of an input over which this layer can write its output."""
-    if layer.candidate.rereads or layer.candidate.window is not None:
-        return None
-    for tensor in _activations(graph, layer.op):
-        storage = storages[tensor]
-        if storage.last <= index and graph[tensor].bytes == graph[output].bytes == storage.bytes:
-            return storage
+def _given(alive: Lives, layout: Layout) -> View | None:
+    """The input as the application gives it, where that is row by row."""
+    for stage in layout.stages[:1]:
+        for tensor in alive.graph.inputs:
+            if tensor in stage.rows:
+                _, height, *row = alive.graph[tensor].shape
+                return _view(alive, stage, tensor, Rows(height, prod(row)), layout.offsets)
     return None
 
 
-def _activations(graph: Graph, op: Op) -> list[TensorId]:
-    """The operator's inputs that live in the arena, in order."""
-    return [t for t in op.inputs if t is not None and not graph[t].is_constant]
-
-
-def _working_memory(layers: Sequence[Layer]) -> list[Request]:
-    """Rings and scratch, each live during its own step."""
-    requests = []
-    for index, layer in enumerate(layers):
-        if layer.candidate.ring is not None:
-            requests.append(Request(f"ring_{index}", layer.candidate.ring.bytes, index, index))
-        if layer.candidate.scratch_bytes:
-            requests.append(
-                Request(f"scratch_{index}", layer.candidate.scratch_bytes, index, index)
-            )
-    return requests
+def _placed(candidate: Candidate, layer: int, stage: PlannedStage) -> Candidate:
+    """`candidate` with its ring as large as the rows of its input that it shares."""
+    for buffer in stage.rows.values():
+        if buffer.owner == layer:
+            assert candidate.ring is not None
+            return replace(candidate, ring=ring_in(buffer, candidate.ring))
+    return candidate
 
 
 def _share_functions(candidates: Sequence[Candidate]) -> tuple[tuple[Function, ...], list[str]]:
@@ -197,15 +244,13 @@ def _unique(stem: str, taken: set[str]) -> str:
 
 
 def _step(
-    graph: Graph,
-    index: int,
-    layer: Layer,
-    addresses: Mapping[TensorId, int],
-    offsets: Mapping[str, int],
-    function: str,
+    alive: Lives, index: int, layer: Layer, offsets: Mapping[str, int], function: str
 ) -> Step:
-    op, candidate = layer.op, layer.candidate
-    inputs = zip(_activations(graph, op), candidate.inputs, strict=True)
+    graph, op, candidate = alive.graph, layer.op, layer.candidate
+    read = activations(graph, op)
+    inputs = zip(read, candidate.inputs, strict=True)
+    shared = [tensor for tensor in read if _owner(layer, tensor) == index]
+    ring = f"rows_{shared[0]}" if shared else f"ring_{index}"
     return Step(
         index=index,
         op_index=op.index,
@@ -213,21 +258,40 @@ def _step(
         name=graph.op_name(op),
         function=function,
         candidate=candidate,
-        inputs=tuple(_view(tensor, rows, addresses[tensor]) for tensor, rows in inputs),
-        output=_view(op.outputs[0], candidate.output, addresses[op.outputs[0]]),
+        inputs=tuple(_view(alive, layer.stage, tensor, rows, offsets) for tensor, rows in inputs),
+        output=_view(alive, layer.stage, op.outputs[0], candidate.output, offsets),
         constants=tuple(array.name for array in _arrays(layer)),
-        ring_offset=offsets.get(f"ring_{index}"),
-        scratch_offset=offsets.get(f"scratch_{index}"),
+        ring_offset=offsets[ring] if candidate.ring else None,
+        ring_is_input=bool(shared),
+        scratch_offset=offsets[f"scratch_{layer.stage.first}"] if candidate.scratch_bytes else None,
         operands=tuple(_operands(graph, op)),
         macs=operator(op.kind).macs(graph, op),
+        part=op.part,
     )
 
 
-def _view(tensor: TensorId, rows: Rows, offset: int) -> View:
-    """A tensor that exists as a whole, row after row."""
-    return View(
-        tensor, offset, rows.count, rows.bytes, rows.bytes, rows.count, rows.count * rows.bytes
-    )
+def _owner(layer: Layer, tensor: TensorId) -> int | None:
+    buffer = layer.stage.rows.get(tensor)
+    return None if buffer is None else buffer.owner
+
+
+def _view(
+    alive: Lives, stage: PlannedStage, tensor: TensorId, rows: Rows, offsets: Mapping[str, int]
+) -> View:
+    """A tensor that exists as a whole, row after row, or as a few rows."""
+    size = rows.count * rows.bytes
+    buffer = stage.rows.get(tensor)
+    if buffer is None:
+        offset = _offset(alive, tensor, offsets)
+        return View(tensor, offset, rows.count, rows.bytes, rows.bytes, rows.count, size)
+    offset = offsets[f"rows_{tensor}"] + buffer.margin_bytes
+    pitch, slots = buffer.pitch_bytes, buffer.slots
+    return View(tensor, offset, rows.count, rows.bytes, pitch, slots, size, buffer.phase)
+
+
+def _offset(alive: Lives, tensor: TensorId, offsets: Mapping[str, int]) -> int:
+    """Where a tensor that exists as a whole begins."""
+    return offsets[alive.storages[tensor].name] + alive.offsets[tensor]
 
 
 def _arrays(layer: Layer) -> Iterator[ConstantArray]:

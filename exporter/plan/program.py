@@ -1,8 +1,9 @@
 """The program: everything the renderer prints, and nothing it has to decide.
 
-A frozen list of steps over one arena. An activation operand is a `View`: where each of its rows
-lives. Row y of an image is at `offset + (y % slots) * pitch_bytes`; a whole tensor has as many
-slots as rows, a ring has fewer. In-place execution, rings and overlaps are views that share bytes.
+A frozen list of steps over one arena, run in stages. An activation operand is a `View`: where each
+of its rows lives. Row y of an image is at `offset + (y + phase) % slots * pitch_bytes`; a whole
+tensor has as many slots as rows, a tensor of which few rows exist at a time has fewer. In-place
+execution, rings and overlaps are views that share bytes.
 """
 
 from __future__ import annotations
@@ -19,7 +20,9 @@ from exporter.ops.candidate import Candidate, MicroKernel, Param
 
 @dataclass(frozen=True)
 class View:
-    """Rows of one tensor in the arena. `image_bytes` separates the images of a batch."""
+    """Rows of one tensor in the arena. `image_bytes` separates the images of a batch; `phase`: rows
+    outside the image, above it, that are in the same ring.
+    """
 
     tensor: TensorId
     offset: int
@@ -28,6 +31,12 @@ class View:
     pitch_bytes: int
     slots: int
     image_bytes: int
+    phase: int = 0
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether all rows exist together."""
+        return self.slots >= self.rows and self.phase == 0
 
     @property
     def end(self) -> int:
@@ -65,7 +74,10 @@ class Function:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One layer: a call of `function` for each output row, or once for the whole output."""
+    """One layer: a call of `function` for each output row, or once for the whole output.
+
+    The candidate's ring has as many slots as the plan gives it.
+    """
 
     index: int
     op_index: int
@@ -77,10 +89,36 @@ class Step:
     output: View
     constants: tuple[str, ...]
     ring_offset: int | None
+    ring_is_input: bool
+    """The layer that makes the input puts its rows into the ring: none is copied."""
     scratch_offset: int | None
     operands: tuple[tuple[str, Tensor], ...]
     """(role, tensor) of the operands of the flatbuffer, for the title comment."""
     macs: int
+    part: int | None = None
+    """Which of the operator's outputs this is, where it has several."""
+
+
+@dataclass(frozen=True)
+class Stage:
+    """Steps that run together, `first` to `last`.
+
+    A single step makes its output in order, or from the last row to the first (`backward`). A group
+    makes its rows in turn: `order` has a step's index for each call, and GIVEN for each row of the
+    input that the application gives.
+    """
+
+    first: int
+    last: int
+    order: tuple[int, ...] = ()
+    backward: bool = False
+
+    @property
+    def is_group(self) -> bool:
+        return bool(self.order)
+
+
+GIVEN = -1
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,7 +131,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A range of the arena and the steps [first, last] during which it holds live data."""
+    """A range of the arena and the stages [first, last] during which it holds live data."""
 
     name: str
     offset: int
@@ -114,10 +152,13 @@ class Program:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     steps: tuple[Step, ...]
+    stages: tuple[Stage, ...]
     functions: tuple[Function, ...]
     micro_kernels: tuple[MicroKernel, ...]
     constants: tuple[ConstantArray, ...]
     buffers: tuple[Buffer, ...]
+    given: View | None = None
+    """The rows of the input that exist at a time, where the application gives it row by row."""
 
     @property
     def weights_bytes(self) -> int:
@@ -133,6 +174,17 @@ class Program:
         """The step during which most of the arena is live."""
         return max(self.steps, key=lambda step: (self.live_bytes(step), -step.index))
 
+    def stage_of(self, step: Step) -> int:
+        """The number of the stage that `step` runs in."""
+        return next(n for n, s in enumerate(self.stages) if s.first <= step.index <= s.last)
+
     def live_bytes(self, step: Step) -> int:
-        """Bytes of the buffers that are live during `step`."""
-        return sum(b.bytes for b in self.buffers if b.first <= step.index <= b.last)
+        """Bytes of the arena that hold live data during the stage of `step`."""
+        stage = self.stage_of(step)
+        live = sorted((b.offset, b.offset + b.bytes) for b in self.buffers
+                      if b.first <= stage <= b.last)  # fmt: skip
+        total, top = 0, 0
+        for start, end in live:
+            total += max(0, end - max(start, top))
+            top = max(top, end)
+        return total

@@ -2,18 +2,31 @@
 
 from __future__ import annotations
 
+import textwrap
+from typing import Literal
+
 from exporter.graph.ir import Tensor, short_name
-from exporter.plan.program import Program, Step
+from exporter.plan.program import GIVEN, Program, Stage, Step
 from exporter.render.c_format import c_identifier
 from exporter.render.environment import register, render, template_folder
+
+Arena = Literal["static", "caller"]
+"""`static`: the model has an array. `caller`: the program lends one for each inference."""
+
+ARENA_ALIGNMENT = 16
+"""Bytes; kernels need words, the rest makes their time the same wherever the arena lies."""
 
 GUARD_BYTES = 32
 """Canary bytes on either side of the arena in a firmware that serves the link."""
 
 
 def layer_name(step: Step) -> str:
-    """The stem of a layer's C function, numbered as in the flatbuffer: `layer_3_conv_2d`."""
-    return f"layer_{step.op_index}_{c_identifier(step.kind)}"
+    """The stem of a layer's C function, numbered as in the flatbuffer: `layer_3_conv_2d`.
+
+    A part of an operator with several outputs has its number too: `layer_3_split_1`.
+    """
+    part = "" if step.part is None else f"_{step.part}"
+    return f"layer_{step.op_index}_{c_identifier(step.kind)}{part}"
 
 
 def quantization_text(tensor: Tensor) -> str:
@@ -48,11 +61,58 @@ def is_one_window(step: Step) -> bool:
     )
 
 
-register(is_one_window, layer_name, quantization_text, short_name, stays_inside)
+def knows_its_row(step: Step) -> bool:
+    """Whether a call of a layer in a group depends on which row it makes."""
+    views = (*step.inputs, step.output)
+    if any(view.rows > 1 and view.slots > 1 for view in views):
+        return True
+    return step.candidate.window is not None and not takes_one_row(step)
+
+
+def takes_one_row(step: Step) -> bool:
+    """Whether a call of a row kernel reads one row of the image, where it is."""
+    return step.candidate.input_rows == 1 and step.candidate.ring is None and stays_inside(step)
+
+
+def progress_bytes(program: Program) -> int:
+    """What a model keeps, beside its arena, from one row of its input to the next."""
+    if program.given is None:
+        return 0
+    rows = (program.steps[n] for n in range(program.stages[0].last + 1))
+    return 4 * (2 + sum(map(knows_its_row, rows)))
+
+
+def stage_name(program: Program, stage: Stage) -> str:
+    """The stem of a stage's C function: that of its layer, or `layers_1_to_3`."""
+    first, last = program.steps[stage.first], program.steps[stage.last]
+    if first is not last:
+        return f"layers_{first.op_index}_to_{last.op_index}"
+    return layer_name(first)
+
+
+def stage_kind(program: Program, stage: Stage) -> str:
+    """The operator of a stage, or `CONV_2D to ADD`."""
+    first, last = program.steps[stage.first], program.steps[stage.last]
+    return first.kind if first is last else f"{first.kind} to {last.kind}"
+
+
+def takes_rows(stage: Stage) -> bool:
+    """Whether the application gives the input of this stage row by row."""
+    return GIVEN in stage.order
+
+
+def call_order(program: Program, stage: Stage) -> str:
+    """The layers that a group's calls are of, as the lines of a C array."""
+    numbers = ["INPUT" if n == GIVEN else str(program.steps[n].op_index) for n in stage.order]
+    return textwrap.fill(", ".join(numbers), 92, initial_indent=" " * 8, subsequent_indent=" " * 8)
+
+
+register(call_order, is_one_window, knows_its_row, layer_name, quantization_text, short_name)
+register(stage_kind, stage_name, stays_inside, takes_one_row, takes_rows)
 
 
 def render_model(
-    program: Program, *, prefix: str = "model", guard_bytes: int = 0
+    program: Program, *, prefix: str = "model", guard_bytes: int = 0, arena: Arena = "static"
 ) -> dict[str, str]:
     """The text of each C file of the model, by path relative to the project."""
     micro_kernels = {
@@ -74,6 +134,8 @@ def render_model(
         "micro_kernels": micro_kernels,
         "kernels": kernels,
         "guard_bytes": guard_bytes,
+        "arena": arena,
+        "arena_alignment": ARENA_ALIGNMENT,
     }
     suffixes = (".h", ".c", "_layers.h", "_weights.h", "_weights.c")
     files = {
@@ -94,7 +156,9 @@ def _headers(program: Program) -> tuple[str, ...]:
     return ("nano_arithmetic.h", *(name for name in optional if (folder / name).is_file()))
 
 
-def render_description(program: Program, *, prefix: str, board: str, build_id: str) -> str:
+def render_description(
+    program: Program, *, prefix: str, board: str, build_id: str, arena: Arena = "static"
+) -> str:
     """The C file that describes the model to the link application. `build_id`: 64 hex digits."""
     return render(
         "model/model_description.c.j2",
@@ -103,4 +167,5 @@ def render_description(program: Program, *, prefix: str, board: str, build_id: s
         upper=prefix.upper(),
         board=board,
         build_id=build_id,
+        arena=arena,
     )

@@ -9,11 +9,13 @@ from typing import Any
 from exporter.board import Board
 from exporter.errors import BadInput, InternalError
 from exporter.render.environment import render, template_folder
+from exporter.render.sections import USUAL_MEMORY, Memory
 from exporter.toolchain import toolchain_for
 
 # Every application needs these of `runtime`; the link application needs all of it.
 CORE_RUNTIME = ("platform.h",)
 FREESTANDING_RUNTIME = ("memory.c", "libc/string.h", "linker_symbols.h", "receive_ring.h")
+PLACED_RUNTIME = "placed_sections.c"
 LINK_APPS = ("hil",)
 
 TEMPLATE_SUFFIX = ".j2"
@@ -33,6 +35,7 @@ def render_platform(
     optimize: str,
     model_sources: Sequence[str],
     prefix: str = "model",
+    memory: Memory = USUAL_MEMORY,
     definitions: Sequence[str] = (),
 ) -> dict[str, str]:
     """The text of each file, by path relative to the project.
@@ -40,6 +43,7 @@ def render_platform(
     `app` names a folder of `firmware_templates/apps`, or is the application itself: its files by
     name. `model_sources` are the C files of the model, relative to the project, rendered elsewhere;
     where there are none there is no footprint either. `prefix` is that of the model's functions,
+    `memory` says whose the arena is, how the input comes, and what goes into regions of its own;
     `definitions` are further preprocessor definitions for the firmware.
 
     Raises BadInput for an unknown app, toolchain or optimisation.
@@ -49,10 +53,17 @@ def render_platform(
         "board": board,
         "toolchain": toolchain_for(board, toolchain, optimize),
         "regions": list(_linker_regions(board)),
+        "placed": memory,
         "prefix": prefix,
-        "definitions": (f"NANO_LINK_PAYLOAD_BYTES={board.link_chunk_bytes}u", *definitions),
+        "input_by_rows": memory.input_by_rows,
+        "arena": memory.arena_owner,
+        "definitions": (
+            f"NANO_LINK_PAYLOAD_BYTES={board.link_chunk_bytes}u",
+            *(["NANO_PLACED_SECTIONS"] if memory.is_placed else []),
+            *definitions,
+        ),
     }
-    for name in _runtime_files(board, app):
+    for name in _runtime_files(board, app, memory):
         files[f"runtime/{name}"] = _text(f"runtime/{name}", context)
     for source, name in _platform_files(board):
         files[f"platform/{name}"] = _text(source, context)
@@ -75,19 +86,17 @@ def _is_source(path: str, folder: str) -> bool:
 
 
 def _linker_regions(board: Board) -> Iterator[dict[str, object]]:
-    """The board's memory with the names of the linker script: FLASH, RAM, then FLASH2, RAM2 ..."""
-    seen: dict[str, int] = {}
+    """The board's memory with the names of the linker script."""
     for region in board.memory:
-        seen[region.kind] = seen.get(region.kind, 0) + 1
-        number = "" if seen[region.kind] == 1 else str(seen[region.kind])
-        yield region.model_dump() | {"linker_name": f"{region.kind.upper()}{number}"}
+        yield region.model_dump() | {"linker_name": board.linker_name(region)}
 
 
-def _runtime_files(board: Board, app: str | Mapping[str, str]) -> list[str]:
+def _runtime_files(board: Board, app: str | Mapping[str, str], memory: Memory) -> list[str]:
     folder = template_folder() / "runtime"
     names = set(CORE_RUNTIME)
     if app in LINK_APPS:
         names |= {path.relative_to(folder).as_posix() for path in _files(folder)}
+    names = names - {PLACED_RUNTIME} | ({PLACED_RUNTIME} if memory.is_placed else set())
     if board.freestanding:
         return sorted(names | set(FREESTANDING_RUNTIME))
     return sorted(names - set(FREESTANDING_RUNTIME) | {"memory.c"})

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -18,9 +18,11 @@ from exporter import __version__
 from exporter import toolchain as toolchains
 from exporter.board import Board
 from exporter.errors import BadInput
+from exporter.plan.placement import place
 from exporter.plan.program import Program
-from exporter.render.model import GUARD_BYTES, render_description, render_model
+from exporter.render.model import GUARD_BYTES, Arena, render_description, render_model
 from exporter.render.platform import render_platform
+from exporter.render.sections import memory_of
 
 MANIFEST = "nanoexport.json"
 BUILD_FOLDER = "build"
@@ -41,15 +43,22 @@ class Project:
 
 
 def render_project(
-    program: Program, board: Board, *, app: str, toolchain: str, prefix: str = DEFAULT_PREFIX
+    program: Program,
+    board: Board,
+    *,
+    app: str,
+    toolchain: str,
+    prefix: str = DEFAULT_PREFIX,
+    arena: Arena = "static",
 ) -> Project:
-    """Render everything; nothing is written.
+    """Render everything; nothing is written. `arena`: the model's own, or lent by the application.
 
     Raises:
         BadInput: unknown application or toolchain. MissingTool: the compiler is not installed.
     """
     serves_link = app == "hil"
-    files = render_model(program, prefix=prefix, guard_bytes=GUARD_BYTES if serves_link else 0)
+    guard_bytes = GUARD_BYTES if serves_link else 0
+    files = render_model(program, prefix=prefix, guard_bytes=guard_bytes, arena=arena)
     sources = [path for path in files if path.endswith(".c")]
     files |= render_platform(
         board,
@@ -58,12 +67,16 @@ def render_project(
         optimize=program.optimize,
         model_sources=[*sources, DESCRIPTION] if serves_link else sources,
         prefix=prefix,
+        memory=replace(
+            memory_of(place(program, board), board, prefix, arena),
+            input_by_rows=program.given is not None,
+        ),
     )
     compiler = toolchains.identity(board, toolchain)
     build_id = _build_id(files, compiler)
     if serves_link:
         files[DESCRIPTION] = render_description(
-            program, prefix=prefix, board=board.name, build_id=build_id
+            program, prefix=prefix, board=board.name, build_id=build_id, arena=arena
         )
     manifest = {
         "schema_version": 1,
@@ -77,6 +90,7 @@ def render_project(
         "compiler": compiler,
         "optimize": program.optimize,
         "build_id": build_id,
+        "arena": arena,
         "arena_bytes": program.arena_bytes,
         "weights_bytes": program.weights_bytes,
         "files": {path: _sha256(text) for path, text in sorted(files.items())},

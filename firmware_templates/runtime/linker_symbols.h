@@ -12,4 +12,13 @@ extern uint32_t linker_stack_bottom[], linker_stack_top[];
 extern uint32_t linker_stack_guard[]; /* where the platform protects the end of the stack itself */
 extern uint32_t linker_ram_start[], linker_ram_end[];
 
+/* Sections that the start-up code copies, or clears where `from` is `to`; see placed_sections.c. */
+struct linker_placed {
+    uint32_t *to;
+    const uint32_t *from;
+    uint32_t bytes;
+};
+extern const struct linker_placed linker_placed_start[], linker_placed_end[];
+void place_sections(void);
+
 #endif

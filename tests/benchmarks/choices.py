@@ -28,8 +28,9 @@ from exporter.graph.tflite_reader import read
 from exporter.graph.verify import verify
 from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate, Rows
-from exporter.plan.planner import cheapest, plan
-from exporter.plan.program import ConstantArray, Function, Program, Step, View
+from exporter.plan.planner import plan
+from exporter.plan.program import ConstantArray, Function, Program, Stage, Step, View
+from exporter.plan.search import cheapest
 from exporter.render.environment import environment
 from exporter.render.model import layer_name, render_model
 from exporter.render.platform import render_platform
@@ -214,6 +215,7 @@ def program_of(cases: Sequence[tuple[Layer, Candidate]]) -> Program:
     return Program(
         name="choices", model_sha256="", dialect="tflite", optimize="speed",
         arena_bytes=arena_bytes, inputs=(), outputs=(), steps=tuple(steps),
+        stages=tuple(Stage(index, index) for index in range(len(steps))),
         functions=tuple(functions.values()), micro_kernels=micro_kernels,
         constants=tuple(constants), buffers=(),
     )  # fmt: skip
@@ -257,6 +259,7 @@ def _step(
         output=views[-1],
         constants=tuple(array.name for array in arrays),
         ring_offset=ring if candidate.ring else None,
+        ring_is_input=False,
         scratch_offset=scratch if candidate.scratch_bytes else None,
     )
     return moved, ends[-1]

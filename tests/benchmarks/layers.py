@@ -43,7 +43,7 @@ def rows(network: str, board: str, folder: Path) -> Iterator[LayerRow]:
     path = folder / f"{network}.tflite"
     path.write_bytes(data)
     graph = read(data)
-    firmware = firmware_for(path, load_board(board), Settings())
+    firmware = firmware_for(path, load_board(board), Settings(ram_for_time=0))
     result = bench_on_board(firmware)
     ops = {op.index: op for op in graph.ops}
     for cost, step in zip(result.layers, firmware.program.steps, strict=True):

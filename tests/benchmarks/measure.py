@@ -24,9 +24,14 @@ VARIANTS_BOARD = "mps2-an386"
 """Where other settings than the default are held to a budget, too."""
 VARIANTS: dict[str, Settings] = {
     "size": Settings(optimize="size"),
-    "fastest": Settings(flash_price=0),
+    "fastest": Settings(flash_price=0, ram_for_time=0),
+    "no_ram_for_time": Settings(ram_for_time=0),
+    "more_ram_for_time": Settings(ram_for_time=15),
+    "input_by_rows": Settings(ram_for_time=15, input_by_rows=True),
     "all_channels": Settings(without_passes=("remove_constant_channels",)),
 }
+WITHOUT_ROWS = ("ad01_int8",)
+"""Their input is no image."""
 TOLERANCE = 0.01
 """Upward: what a change of compiler or phase of a timer may add to a budget."""
 
@@ -67,6 +72,12 @@ class Measurement:
             "arena_bytes": self.firmware.program.arena_bytes,
             "flash_bytes": self.firmware.footprint.flash_bytes,
         }
+
+
+def models_of(variant: str) -> tuple[str, ...]:
+    """The models that can be compiled so."""
+    by_rows = VARIANTS[variant].input_by_rows
+    return tuple(model for model in MODELS if not by_rows or model not in WITHOUT_ROWS)
 
 
 def model_path(name: str) -> Path:
@@ -112,7 +123,9 @@ def write_budgets(progress: Callable[[str], None]) -> None:
             board: {model: figures(model, board) for model in MODELS} for board in emulated_boards()
         },
         "variants": {
-            variant: {model: figures(model, VARIANTS_BOARD, variant) for model in MODELS}
+            variant: {
+                model: figures(model, VARIANTS_BOARD, variant) for model in models_of(variant)
+            }
             for variant in VARIANTS
         },
     }

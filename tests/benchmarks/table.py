@@ -22,6 +22,7 @@ from tests.benchmarks.measure import (
     Measurement,
     emulated_boards,
     measure,
+    models_of,
     write_budgets,
 )
 
@@ -30,7 +31,10 @@ COLUMNS = ("model", "board", "instructions", "TFLM", "ratio", "per MAC", "modell
 VARIANT_COLUMNS = ("model", "settings", "instructions", "modelled cycles", "flash", "arena")
 VARIANT_NAMES = {
     "size": "`--optimize size`",
-    "fastest": "`--flash-price 0`",
+    "fastest": "`--flash-price 0 --ram-for-time 0`",
+    "no_ram_for_time": "`--ram-for-time 0`",
+    "more_ram_for_time": "`--ram-for-time 15%`",
+    "input_by_rows": "`--ram-for-time 15% --input-by-rows`",
     "all_channels": "`--without remove_constant_channels`",
 }
 SILICON_COLUMNS = ("core", "board", "MHz", "engine", "ic", "kws", "vww", "ad")
@@ -114,7 +118,7 @@ def main() -> None:
     )
     if VARIANTS_BOARD in boards:
         title = f"Other settings on {VARIANTS_BOARD}; flash is code and packed weights."
-        rows = (variant_row(model, variant) for variant in VARIANTS for model in MODELS)
+        rows = (variant_row(model, variant) for variant in VARIANTS for model in models_of(variant))
         show(title, VARIANT_COLUMNS, rows, texts=2)
     silicon = read_data()["silicon"]
     title = f"Silicon, cycles of other engines, for scale. {silicon['source']}."

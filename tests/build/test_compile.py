@@ -152,7 +152,7 @@ def test_too_big_says_by_how_much(tmp_path: Path, name: toolchain.ToolchainName)
     board = load_board("mps3-an547")
     need_compiler(board, name)
     project = sample_project(tmp_path, board, toolchain=name, arena_bytes=board.ram_bytes)
-    with pytest.raises(CheckFailed, match="bytes too much ram") as caught:
+    with pytest.raises(CheckFailed, match="bytes too much ram in DTCM") as caught:
         build(project)
     surplus = int(str(caught.value.value).split()[0])
     assert board.stack_bytes < surplus < board.stack_bytes + 4096

@@ -91,6 +91,20 @@ typedef struct {
 #define __asan_unpoison_memory_region(address, size) ((void)(address), (void)(size))
 #endif
 
+{% for model in models if model.given %}
+{% set n = models.index(model) %}
+static int8_t m{{ n }}_input_0[{{ model.inputs[0].tensor.bytes }}];
+
+static void m{{ n }}_invoke(void)
+{
+    const int8_t *row = m{{ n }}_input_0;
+    do {
+        memcpy(m{{ n }}_input_row(), row, M{{ n }}_INPUT_0_ROW_BYTES);
+        row += M{{ n }}_INPUT_0_ROW_BYTES;
+    } while (m{{ n }}_row_ready() > 0);
+}
+{% endfor %}
+
 int main(void)
 {
 {% for model in models %}
@@ -176,6 +190,8 @@ def check_models(
     optimize: str = "speed",
     instruction_set: InstructionSet = "generic",
     thumb2: bool = False,
+    ram_for_time: float = 5,
+    input_by_rows: bool = False,
     build: str | None = None,
     vectors: int = 14,
     inputs: list[list[Array]] | None = None,
@@ -192,6 +208,8 @@ def check_models(
         thumb2=thumb2,
         dialect=dialect,
         optimize="size" if optimize == "size" else "speed",
+        ram_for_time=ram_for_time,
+        input_by_rows=input_by_rows,
     )
     cases = [make_case(name, data, target, inputs or vectors) for name, data in models.items()]
     run_cases(cases, build or BUILD_OF_DIALECT[dialect])

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from exporter.ops.base import Dialect
+from exporter.ops.base import Dialect, Target
 from exporter.ops.padding import amounts_are_constant, output_is_the_padded_shape
-from tests.ops.harness import check_models, check_operator
+from tests.ops.harness import check_models, check_operator, run_cases
 from tests.ops.models import Operand, assert_refused, model, numbers
+from tests.ops.variants import variants
 
 X = Operand((2, 3, 4), 0.05, 9)
 
@@ -32,6 +33,19 @@ def test_ranks_one_to_five() -> None:
         "5": pad((2, 2, 3, 2, 2), [(1, 0), (0, 1), (2, 2), (0, 0), (1, 1)]),
     }
     check_models(models)
+
+
+def test_by_rows_between_guards() -> None:
+    """Every kernel that is offered, that for one row after another among them."""
+    models = {
+        "all sides": pad((1, 6, 5, 3), [(0, 0), (1, 2), (3, 1), (0, 0)]),
+        "left": pad((2, 4, 5, 3), [(0, 0), (0, 0), (2, 0), (0, 0)]),
+        "above": pad((2, 4, 5, 3), [(0, 0), (3, 0), (0, 0), (0, 0)]),
+        "channels": pad((1, 3, 4, 2), [(0, 0), (0, 1), (1, 0), (1, 2)]),
+    }
+    cases = list(variants(models, Target(), 3))
+    assert len(cases) == 2 * len(models)
+    run_cases(cases, "sanitized")
 
 
 def test_no_padding_at_all() -> None:

@@ -11,7 +11,7 @@ from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.plan.check import check
 from exporter.plan.planner import plan
-from exporter.plan.program import Program
+from exporter.plan.program import Program, Step
 from tests.ops.harness import Case, make_case
 
 GAP_BYTES = 64
@@ -50,40 +50,41 @@ def _variants(case: Case, target: Target, kernels: str) -> Iterator[Case]:
             continue
         program = plan(case.graph, target, itemgetter(number))
         spread, gaps = spread_buffers(program)
-        yield replace(
-            case,
-            name=f"{case.name}, {candidate.kernel} {candidate.choice}",
-            program=check(spread, case.graph),
-            gaps=gaps,
-        )
+        name = f"{case.name}, {candidate.kernel} {candidate.choice}"
+        yield replace(case, name=name, program=check(spread, case.graph), gaps=gaps)
+        if candidate.tiling is not None or candidate.by_channels:
+            # What it says of the order in which it reads and writes: the output over the input.
+            tight = check(program, case.graph)
+            yield replace(case, name=f"{name}, over its input", program=tight, gaps=())
 
 
 def spread_buffers(program: Program) -> tuple[Program, tuple[tuple[int, int], ...]]:
     """The program of one layer with a gap before, between and after its buffers; the gaps."""
-    gaps, moved, offset = [], {}, 0
-    for buffer in sorted(program.buffers, key=lambda buffer: buffer.offset):
+    gaps, place, offset = [], {}, 0
+    for buffer in sorted(program.buffers, key=lambda buffer: (buffer.offset, buffer.name)):
         gaps.append((offset, GAP_BYTES))
-        moved[buffer.offset] = offset + GAP_BYTES
+        place[buffer.name] = offset + GAP_BYTES
         # To the byte: what follows an odd buffer begins at once.
         gaps.append((offset + GAP_BYTES + buffer.bytes, -buffer.bytes % 8))
         offset += GAP_BYTES + buffer.bytes + -buffer.bytes % 8
     gaps.append((offset, GAP_BYTES))
-    steps = tuple(
-        replace(
+
+    def moved(step: Step) -> Step:
+        output = f"tensor_{step.output.tensor}"
+        return replace(
             step,
-            inputs=tuple(replace(view, offset=moved[view.offset]) for view in step.inputs),
-            output=replace(step.output, offset=moved[step.output.offset]),
-            ring_offset=None if step.ring_offset is None else moved[step.ring_offset],
-            scratch_offset=None if step.scratch_offset is None else moved[step.scratch_offset],
+            inputs=tuple(replace(v, offset=place[f"input_{v.tensor}"]) for v in step.inputs),
+            output=replace(step.output, offset=place[output]),
+            ring_offset=place.get(f"ring_{step.index}"),
+            scratch_offset=place.get(f"scratch_{step.index}"),
         )
-        for step in program.steps
-    )
+
     spread = replace(
         program,
         arena_bytes=offset + GAP_BYTES,
-        inputs=tuple(replace(port, offset=moved[port.offset]) for port in program.inputs),
-        outputs=tuple(replace(port, offset=moved[port.offset]) for port in program.outputs),
-        steps=steps,
-        buffers=tuple(replace(buffer, offset=moved[buffer.offset]) for buffer in program.buffers),
+        inputs=tuple(replace(p, offset=place[f"input_{p.tensor.id}"]) for p in program.inputs),
+        outputs=tuple(replace(p, offset=place[f"tensor_{p.tensor.id}"]) for p in program.outputs),
+        steps=tuple(map(moved, program.steps)),
+        buffers=tuple(replace(b, offset=place[b.name]) for b in program.buffers),
     )
     return spread, tuple(gap for gap in gaps if gap[1])

@@ -26,16 +26,20 @@ ACTIVATIONS = ("NONE", "NONE", "RELU", "RELU6")
 class _Growing:
     """A model that grows by one layer at a time. `images` are its tensors [N,H,W,C] so far."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, heights: tuple[int, int] | None = None) -> None:
+        """`heights`: the range of the inputs' heights; a batch is one image then."""
         self.rng: Rng = np.random.default_rng([seed, 4711])
         self.builder = ModelBuilder(f"random graph {seed}")
-        batch = int(self.rng.choice([1, 1, 1, 2]))
+        self.heights = heights
+        batch = int(self.rng.choice([1, 1, 1, 2])) if heights is None else 1
         self.inputs = [self._input(batch) for _ in range(int(self.rng.choice([1, 1, 2, 3])))]
         self.images = [*self.inputs]
         self.leaves: list[int] = []
 
     def _input(self, batch: int) -> int:
         height, width, depth = (int(size) for size in self.rng.integers(3, 9, 3))
+        if self.heights is not None:
+            height = int(self.rng.integers(*self.heights))
         shape = (batch, height, width, depth)
         return layers.activation_tensor(self.builder, self.rng, shape, "input")
 
@@ -46,6 +50,15 @@ class _Growing:
         """An image, more often a young one."""
         youth = self.rng.random() < 0.6
         return int(self.rng.choice(self.images[-3:] if youth else self.images))
+
+    def unread(self) -> int:
+        """An image that nobody reads yet, more often a young one; maybe none of them."""
+        unread = self.unread_images()
+        return int(self.rng.choice(unread[-4:])) if unread else self.pick()
+
+    def unread_images(self) -> list[int]:
+        read = {tensor for op in self.builder.ops for tensor in op.inputs}
+        return [tensor for tensor in self.images if tensor not in read]
 
     def partner(self, tensor: int, same: slice) -> int:
         """An image whose shape agrees with that of `tensor` on the axes `same`; maybe itself."""
@@ -139,6 +152,20 @@ def _transpose(g: _Growing, x: int) -> int:
     return shapes.transpose(g.builder, g.rng, x, (0, 2, 1, 3) if g.flip() else (0, 3, 1, 2))
 
 
+def _residual(g: _Growing, x: int) -> int:
+    """A block whose output is added to its input."""
+    inner, depth = x, g.shape(x)[3]
+    for _ in range(int(g.rng.integers(1, 4))):
+        kernel = (int(g.rng.choice([1, 3, 5])), 3)
+        inner = layers.conv_2d(g.builder, g.rng, inner, depth, kernel, (1, 1), padding="SAME")
+    return layers.binary(g.builder, g.rng, "ADD", inner, x, g.activation())
+
+
+def _channels(g: _Growing, x: int) -> int:
+    """1x1: fewer, more or as many channels."""
+    return layers.conv_2d(g.builder, g.rng, x, int(g.rng.integers(1, 17)), (1, 1))
+
+
 def _pad(g: _Growing, x: int) -> int:
     top, bottom, left, right = (int(amount) for amount in g.rng.integers(0, 3, 4))
     return shapes.pad(g.builder, g.rng, x, [(0, 0), (top, bottom), (left, right), (0, 0)])
@@ -148,6 +175,62 @@ LAYERS: tuple[Callable[[_Growing, int], int], ...] = (
     _conv, _conv, _depthwise, _average_pool, _max_pool, _add, _add, _sub, _mul,
     _concatenation, _pointwise, _reshape, _transpose, _pad,
 )  # fmt: skip
+
+
+def _split(g: _Growing, x: int) -> int:
+    """Parts along any axis; all of them are images, one of them is returned."""
+    axis = int(g.rng.integers(1, 4))
+    size = g.shape(x)[axis]
+    if size % 2 == 0 and g.flip():
+        parts = shapes.split(g.builder, g.rng, x, 2 if g.flip() or size % 4 else 4, axis)
+    else:
+        first = int(g.rng.integers(1, size)) if size > 1 else size
+        sizes = [first, -1] if first < size else [first]
+        parts = shapes.split_v(g.builder, g.rng, x, sizes, axis)
+    g.images += parts[:-1]
+    return parts[-1]
+
+
+def _slice(g: _Growing, x: int) -> int:
+    shape = g.shape(x)
+    begin = [0] + [int(g.rng.integers(size)) if g.flip(0.4) else 0 for size in shape[1:]]
+    if g.flip():
+        return shapes.slice_box(g.builder, g.rng, x, begin, [-1] * 4)
+    steps = [1] + [int(g.rng.integers(1, 3)) for _ in range(3)]
+    ends = [(b, None, step) for b, step in zip(begin, steps, strict=True)]
+    return shapes.strided_slice(g.builder, g.rng, x, ends)
+
+
+def _stacked(g: _Growing, x: int) -> int:
+    """One image above the other: in one piece where there is one image."""
+    return shapes.concatenation(g.builder, g.rng, [x, _row_partner(g, x)], 1)
+
+
+def _row_partner(g: _Growing, x: int) -> int:
+    n, _, *row = g.shape(x)
+    return int(
+        g.rng.choice([t for t in g.images if g.shape(t)[0] == n and [*g.shape(t)[2:]] == row])
+    )
+
+
+def _branches(g: _Growing, x: int) -> int:
+    """Several ways from one tensor, of which one after another is best, written layer by layer.
+
+    They are joined in one piece, or along the channels.
+    """
+    stem = _channels(g, x)
+    ways = [stem] * int(g.rng.integers(2, 5))
+    for _ in range(int(g.rng.integers(1, 4))):
+        ways = [
+            layers.conv_2d(g.builder, g.rng, way, int(g.rng.choice([1, 4, 8, 12])), (1, 1))
+            if g.flip(0.7)
+            else shapes.rectifier(g.builder, g.rng, "RELU", way)
+            for way in ways
+        ]
+    axis = 1 if g.flip() else 3
+    if axis == 1:
+        ways = [layers.conv_2d(g.builder, g.rng, way, 4, (1, 1)) for way in ways]
+    return shapes.concatenation(g.builder, g.rng, ways, axis)
 
 
 def _leaf(g: _Growing, x: int) -> int:
@@ -179,13 +262,47 @@ def random_graph(seed: int, layer_count: int | None = None, *, show_all: bool = 
     return g.builder.finish(g.inputs, outputs)
 
 
-def _grow(g: _Growing) -> None:
-    """One more layer, unless it would be too large."""
-    kept = len(g.builder.tensors), len(g.builder.ops)
-    make = LAYERS[int(g.rng.integers(len(LAYERS)))]
-    made = make(g, g.pick())
+BRANCHED_LAYERS = (*LAYERS, _split, _split, _slice, _stacked, _stacked, _branches, _branches)
+
+
+def random_branches(seed: int, layer_count: int = 12) -> bytes:
+    """Splits, slices, wide branches and concatenations in one piece among `layer_count` layers or
+    more. What nobody reads is an output. The same seed always gives the same bytes.
+    """
+    g = _Growing(seed)
+    while len(g.builder.ops) < layer_count:
+        _grow(g, BRANCHED_LAYERS, g.unread() if g.flip(0.7) else g.pick())
+    return g.builder.finish(g.inputs, g.unread_images())
+
+
+STACK_LAYERS: tuple[Callable[[_Growing, int], int], ...] = (
+    _conv, _depthwise, _max_pool, _pointwise, _conv, _depthwise, _residual, _channels,
+)  # fmt: skip
+
+
+def random_stack(seed: int) -> bytes:
+    """3 to 9 layers over taller images, one after another and with residual additions: what can be
+    made row by row. The same seed always gives the same bytes.
+    """
+    g = _Growing(seed, (9, 30))
+    tensor = g.inputs[0]
+    for _ in range(int(g.rng.integers(3, 10))):
+        tensor = STACK_LAYERS[int(g.rng.integers(len(STACK_LAYERS)))](g, tensor)
+        g.images.append(tensor)
+    return g.builder.finish(g.inputs[:1], [tensor])
+
+
+def _grow(
+    g: _Growing,
+    offered: tuple[Callable[[_Growing, int], int], ...] = LAYERS,
+    source: int | None = None,
+) -> None:
+    """One more layer, unless it would be too large. `source`: what it reads; else any image."""
+    kept = len(g.builder.tensors), len(g.builder.ops), len(g.images)
+    make = offered[int(g.rng.integers(len(offered)))]
+    made = make(g, g.pick() if source is None else source)
     if np.prod(g.shape(made)) > LARGEST_BYTES:
-        del g.builder.tensors[kept[0] :], g.builder.ops[kept[1] :]
+        del g.builder.tensors[kept[0] :], g.builder.ops[kept[1] :], g.images[kept[2] :]
     else:
         g.images.append(made)
 

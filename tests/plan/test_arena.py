@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from itertools import combinations
+from collections.abc import Sequence
+from itertools import combinations, permutations
 
+import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from exporter.plan.arena import ALIGNMENT_BYTES, Request, allocate
+from exporter.plan.arena import ALIGNMENT_BYTES, Request, _Distances, allocate
 
 _request = st.tuples(st.integers(0, 300), st.integers(-1, 12), st.integers(0, 6))
 _requests = st.lists(_request, max_size=25).map(
@@ -56,6 +58,44 @@ def test_deterministic(requests: list[Request]) -> None:
 def test_both_ends_of_a_lifetime_count() -> None:
     assert Request("a", 1, 0, 2).overlaps(Request("b", 1, 2, 3))
     assert not Request("a", 1, 0, 1).overlaps(Request("b", 1, 2, 3))
+
+
+def _fewest_bytes(requests: list[Request]) -> int:
+    """First fit in every order: one of them is best."""
+    return min(_first_fit(order) for order in permutations(requests))
+
+
+def _first_fit(order: Sequence[Request]) -> int:
+    places: list[tuple[int, Request]] = []
+    for request in order:
+        beside = [(start, r) for start, r in places if r.overlaps(request)]
+        ends = [-(-(start + r.bytes) // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for start, r in beside]
+        start = min(
+            offset
+            for offset in (0, *ends)
+            if all(offset + request.bytes <= s or s + r.bytes <= offset for s, r in beside)
+        )
+        places.append((start, request))
+    return max(start + request.bytes for start, request in places)
+
+
+def test_few_buffers_are_placed_as_well_as_can_be() -> None:
+    """Also where the local search alone is not enough, which is so for some of these."""
+    rng = np.random.default_rng(3)
+    for _ in range(60):
+        firsts, sizes = rng.integers(0, 6, 6), rng.integers(1, 40, 6) * 4
+        requests = [
+            Request(f"r{n}", int(size), int(first), int(first + rng.integers(0, 5)))
+            for n, (first, size) in enumerate(zip(firsts, sizes, strict=True))
+        ]
+        assert allocate(requests)[1] == _fewest_bytes(requests)
+
+
+def test_the_exhaustive_search_mends_a_bad_placement() -> None:
+    requests = [Request("a", 40, 0, 1), Request("b", 20, 1, 2), Request("c", 60, 2, 3)]
+    spread = {0: 0, 1: 100, 2: 200}
+    found, size = _Distances(requests, {}).exhaustive(spread, 260, 0)
+    assert size == 80 and set(found) == {0, 1, 2}
 
 
 def test_memory_is_used_again() -> None:

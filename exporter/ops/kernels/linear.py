@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from exporter.ops.candidate import Candidate, Constant, Param, Rows
+from exporter.ops.candidate import Candidate, Constant, Param, Rows, Tiling
 from exporter.ops.kernels.packing import interleave, padding_ring
 from exporter.ops.layers import DenseLayer, SpatialLayer
 from exporter.ops.linear import Accumulator
@@ -40,6 +40,16 @@ def spatial(layer: SpatialLayer, kernel: str) -> Candidate:
         ring=padding_ring(vertical, horizontal, layer.depth, layer.source.zero_point),
         images=images,
     )
+
+
+def pixel_tiling(
+    layer: SpatialLayer, tile: int, *, reads_first: bool = True, overlaps: bool = False
+) -> Tiling | None:
+    """Of a CONV_2D kernel that goes on by `tile` pixels, where what they see is apart."""
+    if layer.weights.shape[1:3] != (1, 1) or layer.horizontal.stride > 1:
+        return None
+    tile = tile if layer.columns >= tile else 1
+    return Tiling(layer.columns, layer.depth, layer.channels, tile, reads_first, overlaps)
 
 
 def conv_2d_params(layer: SpatialLayer) -> dict[str, Param]:

@@ -33,7 +33,7 @@ def padding_ring(
     columns = horizontal.before + horizontal.input + horizontal.after
     lead = -(horizontal.before * depth) % WORD_BYTES
     return Ring(
-        slots=min(vertical.extent + (rows_per_call - 1) * vertical.stride, vertical.input),
+        slots=vertical.extent + (rows_per_call - 1) * vertical.stride,
         pitch_bytes=-(-(lead + columns * depth) // WORD_BYTES) * WORD_BYTES,
         margin_bytes=lead + horizontal.before * depth,
         fill=fill,

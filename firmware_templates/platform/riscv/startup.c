@@ -31,6 +31,9 @@ __attribute__((used)) void start_c(void)
 {
     memcpy(linker_data_start, linker_data_load,
            (size_t)((uintptr_t)linker_data_end - (uintptr_t)linker_data_start));
+#ifdef NANO_PLACED_SECTIONS
+    place_sections();
+#endif
     memset(linker_bss_start, 0, (size_t)((uintptr_t)linker_bss_end - (uintptr_t)linker_bss_start));
     (void)main();
     platform_reset();

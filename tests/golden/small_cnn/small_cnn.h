@@ -16,7 +16,7 @@
 
 #include <stdint.h>
 
-#define SMALL_CNN_ARENA_BYTES 416
+#define SMALL_CNN_ARENA_BYTES 264
 
 /* Input 0 'image': int8 [1,6,6,2],
  * real = 0.00911863055 * (q - 0) */

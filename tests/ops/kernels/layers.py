@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ TARGETS = {
 
 def chosen(data: bytes, target: Target) -> Candidate:
     """The kernel of a model of one layer."""
-    (step,) = compile_graph(data, target)[1].steps
+    (step,) = compile_graph(data, replace(target, ram_for_time=0))[1].steps
     return step.candidate
 
 

@@ -157,7 +157,9 @@ WITHOUT_WEIGHTS = (
     "RELU",
     "RELU6",
     "RELU_N1_TO_1",
+    "SLICE",
     "SOFTMAX",
+    "STRIDED_SLICE",
     "TANH",
 )
 

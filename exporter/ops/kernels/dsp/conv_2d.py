@@ -16,7 +16,7 @@ from exporter.ops.candidate import Candidate, Constant, MicroKernel, Param
 from exporter.ops.kernels.dsp import winograd
 from exporter.ops.kernels.dsp.requantize import Form, cheapest, shifted
 from exporter.ops.kernels.dsp.tiles import stream, tile_kernel
-from exporter.ops.kernels.linear import conv_2d_params, spatial
+from exporter.ops.kernels.linear import conv_2d_params, pixel_tiling, spatial
 from exporter.ops.layers import SpatialLayer
 
 Int64Array = npt.NDArray[np.int64]
@@ -131,14 +131,15 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
     rows = layer.vertical.size * layer.segments
     pairs = rows * (run // 4 * 2 + (run % 4 + 1) // 2)
     tiles = tile_kernels(layer, packing)
+    # A tile for three pixels costs less than three single ones.
+    overlaps = columns > TILE and columns % TILE == 3
     params: dict[str, Param] = {
         **conv_2d_params(layer),
         "pairs": pairs,
         "calls": _calls(channels, packing.record_words),
         "tile_4": tiles[0].name,
         "tile_1": tiles[1].name,
-        # A tile for three pixels costs less than three single ones.
-        "overlaps": columns > TILE and columns % TILE == 3,
+        "overlaps": overlaps,
     }
     micro_kernels: list[MicroKernel] = []
     if columns >= TILE:
@@ -150,6 +151,8 @@ def _candidate(layer: SpatialLayer, packing: Packing) -> Candidate:
         params=params,
         constants=(Constant("weights", packing.stream, _layout(packing, pairs, channels)),),
         micro_kernels=tuple(micro_kernels),
+        # What four pixels see is packed before any of their outputs is written.
+        tiling=pixel_tiling(layer, TILE, overlaps=overlaps),
         scratch_bytes=4 * pairs * (TILE if columns >= TILE else 1),
         instructions=layer.rows[1]
         * layer.images

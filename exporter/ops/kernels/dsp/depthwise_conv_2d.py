@@ -75,7 +75,7 @@ def candidates(layer: SpatialLayer) -> tuple[Candidate, ...]:
         return ()
     if layer.horizontal.input == layer.weights.shape[1] == 1:
         layer = _transposed(layer)
-    offers = [_three_by_three(layer, form, rows) for rows in (2, 3, 4)]
+    offers = [_three_by_three(layer, form, rows) for rows in (1, 2, 3, 4)]
     offers += [_tile(layer, form, shared) for shared in (False, True)]
     return tuple(offer for offer in offers if offer is not None)
 
@@ -278,6 +278,7 @@ def _candidate(
         params=params,
         constants=(Constant("records", records, layout),),
         rows_per_call=blocking.rows,
+        by_channels=blocking.strip == horizontal.output,
         micro_kernels=(micro, compute),
         scratch_bytes=taken * 16 * blocking.pairs + -(-outside // 4) * 4,
         instructions=_instructions(layer, blocking, cost) + clamp,

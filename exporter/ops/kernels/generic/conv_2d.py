@@ -8,7 +8,13 @@ import numpy as np
 
 from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate, MicroKernel, Param
-from exporter.ops.kernels.linear import blocked, conv_2d_params, folded_bias, spatial
+from exporter.ops.kernels.linear import (
+    blocked,
+    conv_2d_params,
+    folded_bias,
+    pixel_tiling,
+    spatial,
+)
 from exporter.ops.kernels.packing import unroll_factor
 from exporter.ops.kernels.scaling import Finish, finish
 from exporter.ops.layers import SpatialLayer
@@ -51,10 +57,11 @@ def _in_c(layer: SpatialLayer, ending: Finish) -> Candidate:
         "block_pixels": min(pixels, layer.columns),
         "block_channels": min(block, channels),
     }
-    return _candidate(
+    candidate = _candidate(
         layer, ending, "generic/conv_2d", params, min(block, channels), layer.weights,
         _per_output(layer, ending) * layer.pixels * channels,
     )  # fmt: skip
+    return replace(candidate, tiling=pixel_tiling(layer, pixels, reads_first=False))
 
 
 def _in_tiles(layer: SpatialLayer, ending: Finish) -> Candidate:
@@ -70,11 +77,12 @@ def _in_tiles(layer: SpatialLayer, ending: Finish) -> Candidate:
     else:
         run = 30 + blocks * (22 * unroll + 4) + 26 * rest
     tile = 24 + layer.weights.shape[1] * layer.segments * run
-    return _candidate(
+    candidate = _candidate(
         layer, ending, "generic/conv_2d_tiles", {}, TILE_CHANNELS, weights,
         tiles * tile + layer.pixels * layer.channels * ending.instructions,
         MicroKernel("generic/micro/tile_2x4", "nano_tile_2x4", (("unroll", unroll),)),
     )  # fmt: skip
+    return replace(candidate, tiling=pixel_tiling(layer, 2, reads_first=False, overlaps=True))
 
 
 def _per_output(layer: SpatialLayer, ending: Finish) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.ops.candidate import Candidate, Constant, Rows
+from exporter.ops.candidate import Candidate, Constant, Rows, Tiling
 from exporter.ops.layers import LookupLayer
 
 UNROLL = 8
@@ -23,7 +23,7 @@ def candidates(layer: LookupLayer) -> tuple[Candidate, ...]:
         output=rows,
         params={"elements": layer.elements, "unroll": unroll},
         constants=(table,),
-        rereads=False,
+        tiling=Tiling(rows.bytes),
         instructions=12 + layer.elements * 3 + layer.elements // unroll * 3,
     )
     return (candidate,)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.ops.candidate import Candidate, Constant, Rows
+from exporter.ops.candidate import Candidate, Constant, Rows, Tiling
 from exporter.ops.layers import SoftmaxLayer
 
 DEPTH_OF_FAST_SHIFT = 511
@@ -23,7 +23,7 @@ def candidates(layer: SoftmaxLayer) -> tuple[Candidate, ...]:
             "shift_may_exceed_31": layer.depth > DEPTH_OF_FAST_SHIFT,
         },
         constants=(Constant("exponential", layer.exponentials, layer.layout),),
-        rereads=False,
+        tiling=Tiling(rows.bytes),
         instructions=layer.rows * (200 + layer.depth * 35),
     )
     return (candidate,)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from exporter.ops.additive import AdditiveLayer
-from exporter.ops.candidate import Candidate, MicroKernel, Rows
+from exporter.ops.candidate import Candidate, MicroKernel, Rows, Tiling
 
 AT_ONCE = 8
 
@@ -26,7 +26,7 @@ def candidates(layer: AdditiveLayer) -> tuple[Candidate, ...]:
             **layer.form._asdict(),
         },
         micro_kernels=(MicroKernel("mve/micro/add_eights", "add_eights"),),
-        rereads=False,
+        tiling=Tiling(layer.elements),
         instructions=60 + layer.elements * 19 // AT_ONCE,
         choice="one shift, all pairs checked",
     )

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from exporter.ops.candidate import Candidate, MicroKernel, Param
-from exporter.ops.kernels.linear import spatial
+from exporter.ops.kernels.linear import pixel_tiling, spatial
 from exporter.ops.kernels.mve import tiles
 from exporter.ops.layers import SpatialLayer
 
@@ -125,6 +125,7 @@ def _candidate(
         params=params,
         constants=(tiles.stream(weights, layer.sums, layer.requantization),),
         micro_kernels=(*tiles.tiles_for(columns, segments, length, form), *packers),
+        tiling=pixel_tiling(layer, 4, reads_first=pitch > 0),
         scratch_bytes=4 * pitch,
         instructions=layer.images * (layer.rows[1] * (row + 30) + ringed),
         choice=f"4 pixels by 2 channels{', packed windows' if pitch else ''}, {form.text}",

@@ -162,6 +162,7 @@ def _candidate(
         params=params,
         constants=(_stream(layer),),
         rows_per_call=rows_per_call,
+        by_channels=chunk == horizontal.output,
         micro_kernels=(LAY_ROWS, tile),
         scratch_bytes=row_groups * laid_columns * LAID_COLUMN_BYTES,
         instructions=layer.images * instructions,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows, Tiling
 from exporter.ops.layers import LookupLayer
 
 AT_ONCE = 16
@@ -22,7 +22,7 @@ def candidates(layer: LookupLayer) -> tuple[Candidate, ...]:
         params={"elements": layer.elements},
         constants=(Constant("table", table, "[256]: outputs for 0 to 127, then -128 to -1"),),
         micro_kernels=(MicroKernel("mve/micro/look_up", "look_up"),),
-        rereads=False,
+        tiling=Tiling(rows.bytes),
         instructions=16 + -(-layer.elements // AT_ONCE) * 4,
         choice="sixteen at a time",
     )

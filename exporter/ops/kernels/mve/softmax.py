@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows
+from exporter.ops.candidate import Candidate, Constant, MicroKernel, Rows, Tiling
 from exporter.ops.layers import SoftmaxLayer
 
 ROW = 180
@@ -28,7 +28,7 @@ def candidates(layer: SoftmaxLayer) -> tuple[Candidate, ...]:
         params={"rows": layer.rows, "depth": layer.depth},
         constants=(Constant("exponential", layer.exponentials, layer.layout),),
         micro_kernels=tuple(MicroKernel(f"mve/micro/{name}", name) for name in MICRO_KERNELS),
-        rereads=False,
+        tiling=Tiling(rows.bytes),
         instructions=layer.rows * (ROW + entries),
         choice="four at a time",
     )
