@@ -169,8 +169,12 @@ def show_verification(output: Output, firmware: ModelFirmware, result: verify.Ve
 def _show_predictions(output: Output, firmware: ModelFirmware, result: verify.Verification) -> None:
     if result.memory is not None:
         made = predictions(firmware, result.memory, result.stack_bytes)
-        rows = [(p.name, p.predicted, p.measured) for p in made]
+        rows = [(p.name, p.predicted, p.measured) for p in made if not p.is_hash]
         output.table("", ("bytes", "predicted", "measured"), rows)
+        for prediction in made:
+            if prediction.is_hash and prediction.predicted is not None:
+                hashes = map(prediction.text, (prediction.predicted, prediction.measured))
+                output.text(f"{prediction.name} {' predicted, '.join(hashes)} measured")
 
 
 def show_benchmark(

@@ -6,6 +6,7 @@ puts each figure into a section of its own.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -49,6 +50,8 @@ class ImageSize:
     """Data, arena and the whole stack."""
     regions: Mapping[str, int] = field(default_factory=dict)
     """Bytes up to the last one used, by the name of the region; of a native process none."""
+    image_crc32: int | None = None
+    """Of the image as it is stored; None for a native process."""
 
 
 def measure_footprint(elf: Path) -> Footprint:
@@ -75,7 +78,8 @@ def measure_image(elf: Path, board: Board | None = None) -> ImageSize:
         image = _image_bytes(file)
         ram = sum(section["sh_size"] for section in file.iter_sections() if _in_ram(section))
         regions = _used(file, board) if board is not None and board.freestanding else {}
-    return ImageSize(image_bytes=image, ram_bytes=ram, regions=regions)
+        crc32 = _image_crc32(file)
+    return ImageSize(image_bytes=image, ram_bytes=ram, regions=regions, image_crc32=crc32)
 
 
 def _used(file: ELFFile, board: Board) -> dict[str, int]:
@@ -108,15 +112,37 @@ def _image_bytes(file: ELFFile) -> int:
 
     A host program has none: there it is what the loader copies, as platform/host counts it.
     """
+    ends = _image_ends(file)
+    if ends is not None:
+        return ends[1] - ends[0]
+    return sum(
+        segment["p_filesz"] for segment in file.iter_segments() if segment["p_type"] == "PT_LOAD"
+    )
+
+
+def _image_ends(file: ELFFile) -> tuple[int, int] | None:
+    """Where the stored image begins and ends; None for a host program."""
     symbols = file.get_section_by_name(".symtab")
     if isinstance(symbols, SymbolTableSection):
         start = symbols.get_symbol_by_name("linker_image_start")
         end = symbols.get_symbol_by_name("linker_image_end")
         if start and end:
-            return int(end[0]["st_value"] - start[0]["st_value"])
-    return sum(
-        segment["p_filesz"] for segment in file.iter_segments() if segment["p_type"] == "PT_LOAD"
-    )
+            return int(start[0]["st_value"]), int(end[0]["st_value"])
+    return None
+
+
+def _image_crc32(file: ELFFile) -> int | None:
+    """CRC-32 of the stored image, zeros between its segments; None for a host program."""
+    ends = _image_ends(file)
+    if ends is None:
+        return None
+    image = bytearray(ends[1] - ends[0])
+    for segment in file.iter_segments():
+        offset = segment["p_paddr"] - ends[0]
+        if segment["p_type"] == "PT_LOAD" and 0 <= offset < len(image):
+            data = segment.data()[: len(image) - offset]
+            image[offset : offset + len(data)] = data
+    return zlib.crc32(image)
 
 
 def _in_ram(section: Section) -> bool:

@@ -23,12 +23,20 @@ class Prediction:
     """Bytes predicted and measured; `predicted` is None where nothing was said.
 
     "exact": they are equal. "bound": at most `predicted` was measured, and not much less.
+    `is_hash`: no bytes, but what they hash to.
     """
 
     name: str
     predicted: int | None
     measured: int
     rule: Rule = "exact"
+    is_hash: bool = False
+
+    def text(self, value: int | None) -> str:
+        """A value as people read it."""
+        if value is None:
+            return "nothing"
+        return f"{value:08x}" if self.is_hash else f"{value} bytes"
 
     @property
     def allowed(self) -> tuple[int, int]:
@@ -69,6 +77,7 @@ def predictions(
             "static RAM beside the arena", progress_bytes(program), footprint.static_ram_bytes
         ),
         Prediction("image", firmware.image.image_bytes, memory.image_bytes),
+        Prediction("image, CRC-32", firmware.image.image_crc32, memory.image_crc32, is_hash=True),
         Prediction(
             "stack of one inference", stack.measured_bytes if stack else None, stack_bytes, "bound"
         ),
@@ -80,9 +89,11 @@ def check_predictions(board: str, made: tuple[Prediction, ...]) -> None:
     for prediction in made:
         if not prediction.holds:
             least, most = prediction.allowed
+            text = prediction.text
             raise CheckFailed(
                 f"the prediction of the {prediction.name} was wrong on {board}",
-                value=f"{prediction.measured} bytes measured, {prediction.predicted} predicted",
-                allowed=f"{least} to {most} bytes" if least < most else f"{most} bytes",
+                value=f"{text(prediction.measured)} measured, "
+                f"{text(prediction.predicted)} predicted",
+                allowed=f"{least} to {most} bytes" if least < most else text(most),
                 next_step="report this defect with the model",
             )

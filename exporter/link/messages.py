@@ -214,9 +214,12 @@ class ProfileResult:
 
 @dataclass(frozen=True)
 class MemoryReport:
-    """Arena, its guards, stack and image, in bytes; `guard_*_damaged` are 0 when intact."""
+    """Arena, its guards, stack and image, in bytes; `guard_*_damaged` are 0 when intact.
 
-    LAYOUT = struct.Struct("<7I")
+    `image_crc32`: over the image as it is stored; 0 where the device cannot read it whole.
+    """
+
+    LAYOUT = struct.Struct("<8I")
     arena_bytes: int
     guard_bytes: int
     guard_below_damaged: int
@@ -224,6 +227,7 @@ class MemoryReport:
     stack_bytes: int
     image_bytes: int
     bad_frames: int
+    image_crc32: int
 
     @property
     def guards_intact(self) -> bool:

@@ -1,4 +1,5 @@
 /* Runs the model and watches it: ticks, stack, and the guards on both sides of the arena. */
+#include "crc32.h"
 #include "link_commands.h"
 #include "model_description.h"
 #include "platform.h"
@@ -96,5 +97,7 @@ enum nano_status nano_link_memory(const uint8_t *payload, size_t size, struct na
     nano_put_u32(reply, invoke_stack_bytes);
     nano_put_u32(reply, platform_image_bytes());
     nano_put_u32(reply, nano_link_bad_frames());
+    const uint8_t *image;
+    nano_put_u32(reply, platform_image(&image) ? nano_crc32(image, platform_image_bytes()) : 0);
     return NANO_OK;
 }

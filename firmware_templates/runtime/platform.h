@@ -36,8 +36,10 @@ bool platform_spin(uint32_t instructions);
 void platform_stack_paint(void);
 uint32_t platform_stack_used(void);
 
-/* Bytes of the loaded image: code, constants and initial values of data. */
+/* Bytes of the loaded image: code, constants and initial values of data. Then, whether they can be
+ * read as they were loaded, and from where on: that may be address 0. */
 uint32_t platform_image_bytes(void);
+bool platform_image(const uint8_t **start);
 
 /* A number that differs from boot to boot. */
 uint32_t platform_boot_nonce(void);

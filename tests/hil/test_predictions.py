@@ -70,7 +70,7 @@ def test_everything_holds_where_nothing_is_wrong(firmware: ModelFirmware) -> Non
     check_verification(firmware, result)
     assert result.memory is not None and firmware.stack is not None
     made = predictions(firmware, result.memory, result.stack_bytes)
-    assert len(made) == 6 and all(p.predicted is not None for p in made)
+    assert len(made) == 7 and all(p.predicted is not None for p in made)
     assert result.stack_bytes <= firmware.stack.bytes
     for name in ("arena_bytes", "code_bytes", "weights_bytes", "static_ram_bytes"):
         assert getattr(firmware.footprint, name) == getattr(
@@ -109,6 +109,7 @@ def test_each_wrong_prediction_is_found(small_model: Path) -> None:
         "image": replace(
             firmware, image=replace(firmware.image, image_bytes=firmware.image.image_bytes - 4)
         ),
+        "image, CRC-32": replace(firmware, image=replace(firmware.image, image_crc32=1)),
         "section of the arena": replace(
             firmware, footprint=replace(footprint, arena_bytes=footprint.arena_bytes + 16)
         ),

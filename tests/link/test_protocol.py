@@ -77,7 +77,7 @@ def test_python_understands_the_replies() -> None:
     assert messages.Hello.decode(payload("hello in between")).last_sequence == 14
     assert messages.InvokeResult.decode(payload("invoke")) == messages.InvokeResult(10, 684)
     memory = messages.MemoryReport.decode(payload("memory"))
-    assert memory == messages.MemoryReport(3024, 16, 0, 0, 684, 20000, 0)
+    assert memory == messages.MemoryReport(3024, 16, 0, 0, 684, 20000, 0, 0)
     fault = Fault(1, 3, 0x8200, 0x2000FFF0, 0x1234, 0x5678, 0x20001000)
     kind_of_this_machine = 3
     decoded = Fault.decode(payload("take fault"))

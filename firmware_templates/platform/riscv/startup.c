@@ -59,3 +59,9 @@ uint32_t platform_image_bytes(void)
 {
     return (uint32_t)((uintptr_t)linker_image_end - (uintptr_t)linker_image_start);
 }
+
+bool platform_image(const uint8_t **start)
+{
+    *start = (const uint8_t *)linker_image_start;
+    return true;
+}
