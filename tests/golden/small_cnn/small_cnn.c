@@ -2,8 +2,7 @@
  *
  * Compiled by nanoexport; edit the model, not this file. First the kernels, one function for all
  * layers of one signature; then the layers, which give the kernels
- * their rows, not inlined, since GCC 12 miscompiles some copies within one array that it knows; then
- * the inference. */
+ * their rows; then the inference. */
 #include "small_cnn.h"
 
 #include <string.h>
@@ -240,7 +239,7 @@ static void softmax_3(
  * output   int8 [1,6,6,4], scale 0.0537165, zero point 35, 'conv/Relu'
  *
  * 2,592 multiply-accumulates, kernel generic/conv_2d: requantised in one step */
-__attribute__((noinline)) void small_cnn_layer_0_conv_2d(int8_t *arena)
+void small_cnn_layer_0_conv_2d(int8_t *arena)
 {
     const int8_t *const input = arena + 36;
     int8_t *const output = arena + 0;
@@ -317,7 +316,7 @@ static __attribute__((noinline)) void small_cnn_layer_2_add_rows(int8_t *arena, 
  *
  * layer 1   1 of 6 rows, 24 bytes each
  */
-__attribute__((noinline)) void small_cnn_layers_1_to_2(int8_t *arena)
+void small_cnn_layers_1_to_2(int8_t *arena)
 {
     /* The layer that makes its next row, call by call. */
     static const uint8_t order[12] = {
@@ -347,7 +346,7 @@ __attribute__((noinline)) void small_cnn_layers_1_to_2(int8_t *arena)
  * output   int8 [1,3,3,4], scale 0.10815, zero point -128, 'pool'
  *
  * No multiply-accumulates, kernel generic/max_pool_2d */
-__attribute__((noinline)) void small_cnn_layer_3_max_pool_2d(int8_t *arena)
+void small_cnn_layer_3_max_pool_2d(int8_t *arena)
 {
     const int8_t *const input = arena + 0;
     int8_t *const output = arena + 120;
@@ -370,7 +369,7 @@ __attribute__((noinline)) void small_cnn_layer_3_max_pool_2d(int8_t *arena)
  * output   int8 [1,3], scale 0.0410817, zero point -69, 'logits'
  *
  * 108 multiply-accumulates, kernel generic/fully_connected: one multiplier, as a literal */
-__attribute__((noinline)) void small_cnn_layer_5_fully_connected(int8_t *arena)
+void small_cnn_layer_5_fully_connected(int8_t *arena)
 {
     fully_connected_36x3(arena + 120, arena + 0,
         small_cnn_weights_5, small_cnn_bias_5);
@@ -382,7 +381,7 @@ __attribute__((noinline)) void small_cnn_layer_5_fully_connected(int8_t *arena)
  * output   int8 [1,3], scale 0.00390625, zero point -128, 'scores'
  *
  * No multiply-accumulates, kernel generic/softmax */
-__attribute__((noinline)) void small_cnn_layer_6_softmax(int8_t *arena)
+void small_cnn_layer_6_softmax(int8_t *arena)
 {
     softmax_3(arena + 0, arena + 0,
         small_cnn_exponential_6);
