@@ -157,7 +157,7 @@ class _Replay:
             _address(view, image, row) != self._slot(step, row) + ring.margin_bytes
             for row in range(view.rows)
         ):
-            raise _defect(f"the ring of step {step.index} is not its input", step.name)
+            raise _defect(f"the ring of step {step.index} {step.kind} is not its input", step.name)
         rows = _window_rows(step, _output_rows(step, call))
         before = _window_rows(step, _output_rows(step, call - 1)) if call else range(0)
         for row in rows:

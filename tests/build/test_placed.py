@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -87,9 +88,9 @@ Build = Callable[..., ModelFirmware]
 
 @pytest.fixture
 def make(board_files: Path, own_cache: Path, picture: Path) -> Iterator[Build]:
-    def made(base: str, **chosen: object) -> ModelFirmware:
+    def made(base: str, **chosen: Any) -> ModelFirmware:
         board = board_with(board_files, base)
-        settings = replace(Settings(), **chosen)  # type: ignore[arg-type]
+        settings = replace(Settings(), **chosen)
         need_tool(
             "cmake",
             "ninja",

@@ -238,7 +238,7 @@ def test_a_fault_is_named_with_its_layer() -> None:
     broken = _with_step(program, replace(step, inputs=(view, *step.inputs[1:])))
     with pytest.raises(InternalError, match="the plan is wrong") as caught:
         check(broken, graph)
-    assert f"step {step.index}" in caught.value.what and caught.value.value
+    assert f"step {step.index} {step.kind}" in caught.value.what and caught.value.value
 
 
 def test_a_ring_may_be_anywhere_that_nobody_needs() -> None:
