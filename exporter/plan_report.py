@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
+from exporter.arrays import write_atomically
 from exporter.board import Board
 from exporter.build.firmware import Settings, compile_for
 from exporter.console import Output
@@ -54,7 +55,7 @@ def show_plan(
         names = ("region", "kind", "bytes", "arena B", "weights B", "copied from here B")
         output.table("", names, [tuple(asdict(use).values()) for use in regions])
     if svg is not None:
-        _write(svg, memory_svg(the_map, board.name))
+        write_atomically(svg, memory_svg(the_map, board.name).encode())
         output.text(f"map      {svg}")
     output.document(
         {
@@ -113,14 +114,3 @@ def _sums(program: Program, board: Board, the_map: MemoryMap, code: int | None) 
         f"code     {estimate}",
         f"MACs     {program.macs:,}",
     ]
-
-
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_text(text, encoding="utf-8", newline="\n")
-    except OSError as error:
-        raise BadInput(
-            f"cannot write '{path}'",
-            value=error.strerror,
-            next_step="choose a file in a folder that exists and that you may write to",
-        ) from error

@@ -23,6 +23,8 @@ DEFAULT_OPTIMIZE: Optimize = "speed"
 OPTIMIZE_FLAGS: dict[Optimize, tuple[str, ...]] = {"speed": ("-O2",), "size": ("-Os",)}
 
 # -ffp-contract=off: a fused multiply-add rounds once where the reference rounds twice.
+# -fno-delete-null-pointer-checks: GCC 12 rewrites addresses relative to 0, takes them for null, and
+# drops the code that uses them; and 0 is an address on these boards.
 COMMON_FLAGS = (
     "-std=c99",
     "-g",
@@ -30,6 +32,7 @@ COMMON_FLAGS = (
     "-fdata-sections",
     "-fno-common",
     "-ffp-contract=off",
+    "-fno-delete-null-pointer-checks",
 )
 FREESTANDING_FLAGS = ("-ffreestanding", "-fno-unwind-tables", "-fno-asynchronous-unwind-tables")
 # Hosted compilers of some distributions add calls into the C library by default.

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from tests.ops.harness import compile_graph
+from tests.random_models import random_model
 from tests.render.programs import (
     MODEL_NAMES,
     MODELS,
@@ -26,6 +29,8 @@ REGISTERS = {"gcc": 16, "zig-cc": 16, "riscv64-unknown-elf-gcc": 31}
 """As the boards of these compilers have them: more registers, larger tiles."""
 
 RANDOM_PROGRAMS = range(8)
+
+BRANCH = re.compile(r"^\s+(?:bl?|call|tail|jmp|jal|j)\s+model_layer_0_mean\b", re.MULTILINE)
 
 
 def _compile(name: str, folder: Path, paths: list[Path]) -> None:
@@ -59,7 +64,6 @@ def test_reference_models(name: str, tmp_path: Path) -> None:
 
 def test_a_model_without_layers(tmp_path: Path) -> None:
     """Nothing but views: no step, no function, no constant, and still C."""
-    from tests.ops.harness import compile_graph  # noqa: PLC0415
     from tests.passes.models import Model  # noqa: PLC0415
     from tests.random_shape_layers import reshape  # noqa: PLC0415
 
@@ -76,3 +80,19 @@ def test_optimised_for_size(name: str, tmp_path: Path) -> None:
         pytest.skip("../shared/models is absent")
     program = reference_program("kws_ref_model", "size")
     _compile(name, tmp_path, write(tmp_path, sources(program)))
+
+
+@pytest.mark.toolchain
+@pytest.mark.parametrize("name", [*HOSTS, "arm-none-eabi-gcc", "riscv64-unknown-elf-gcc"])
+def test_no_layer_is_taken_for_an_access_of_a_null_pointer(name: str, tmp_path: Path) -> None:
+    """A mean over pairs: GCC 12 for Arm drops the call, unless null pointers may be read."""
+    files = sources(compile_graph(random_model("MEAN", 5))[1])
+    layer = "void model_layer_0_mean(int8_t *arena)\n{"
+    assert layer in files["model.c"]
+    files["model.c"] = files["model.c"].replace(layer, f"__attribute__((noinline)) {layer}")
+    write(tmp_path, files)
+    command = compiler(name)
+    if command is None:
+        pytest.skip(f"{name} is not installed")
+    run([*command, "-std=c99", "-O2", "-S", "model.c"], tmp_path)
+    assert BRANCH.search((tmp_path / "model.s").read_text(encoding="utf-8"))

@@ -3,6 +3,12 @@
  * Compiled by nanoexport; edit the model, not this file. First the kernels, one function for all
  * layers of one signature; then the layers, which give the kernels
  * their rows; then the inference. */
+#if defined(__GNUC__) && !defined(__clang__)
+/* GCC 12 addresses one pointer by the steps of another, relative to 0; then it takes the access for one
+ * of a null pointer, which may not be, and drops the loop, or the call of its function. */
+#pragma GCC optimize("no-delete-null-pointer-checks")
+#endif
+
 #include "small_cnn.h"
 
 #include <string.h>
