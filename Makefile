@@ -7,10 +7,10 @@ BOARD ?= mps2-an386
 C_FILES = find exporter firmware_templates tests examples -name '*.[ch]' -not -path '*/golden/*'
 DIGITS := examples/digits
 
-.PHONY: help setup demo test lint format bench docs constraints clean
+.PHONY: help setup demo test test-long test-torch lint format bench docs constraints clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## everything that is missing: Debian packages, .venv with the Python packages
 	@.ci/setup
@@ -22,6 +22,13 @@ demo: setup  ## a trained Keras model to bit-exact inference on an emulated boar
 
 test: lint  ## lint, then all tests (PYTEST_FLAGS=... JOBS=N)
 	$(BIN)/pytest -n $(JOBS) --nano-board $(BOARD) $(PYTEST_FLAGS)
+
+test-long: setup  ## what the sweeps of `make test` leave out: more shapes, seeds and builds
+	$(BIN)/pytest -n $(JOBS) --nano-board $(BOARD) -m long $(PYTEST_FLAGS)
+
+test-torch: setup  ## the tests that need PyTorch, in the environment of NANOEXPORT_TORCH_PYTHON
+	@test -x "$(NANOEXPORT_TORCH_PYTHON)" || { echo "name a Python with torch in NANOEXPORT_TORCH_PYTHON: docs/sources.md"; exit 3; }
+	$(BIN)/pytest -n $(JOBS) --torch -m torch $(PYTEST_FLAGS)
 
 lint: setup  ## formats, ruff, mypy
 	$(BIN)/ruff format --check .

@@ -11,6 +11,7 @@ from exporter.build.firmware import Settings, compile_for
 from exporter.console import Output
 from exporter.errors import BadInput
 from exporter.graph.ir import short_name
+from exporter.metadata_report import metadata_document, show_metadata
 from exporter.plan.dump import layer_figures
 from exporter.plan.memory_map import MemoryMap, memory_map, text_lines
 from exporter.plan.placement import use_by_region
@@ -28,6 +29,7 @@ def show_plan(
 ) -> None:
     """What the model will take on a board; `svg` gets the memory map as a picture."""
     program = compile_for(model, board, settings).program
+    show_metadata(output, program.metadata)
     the_map = memory_map(program)
     code = _code_bytes(program, board, settings)
     figures = layer_figures(program)
@@ -62,6 +64,7 @@ def show_plan(
             "model": program.name,
             "model_sha256": program.model_sha256,
             "board": board.name,
+            "metadata": metadata_document(program.metadata),
             "dialect": program.dialect,
             "optimize": program.optimize,
             "arena_bytes": program.arena_bytes,

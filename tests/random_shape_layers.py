@@ -91,8 +91,9 @@ def mean(
     shape = [1 if i in reduced else d for i, d in enumerate(spec.shape)]
     if not keep_dims:
         shape = [d for i, d in enumerate(spec.shape) if i not in reduced]
-    y = like(builder, spec, name, shape)
-    if not same_quantization:
+    if same_quantization:
+        y = like(builder, spec, name, shape)
+    else:
         factor = 2.0 ** rng.uniform(-6, 6) if style == "extreme" else rng.uniform(0.3, 1.1)
         y = builder.tensor(
             f"{name}/y", shape, scale=spec.scale * factor, zero_point=zero_point(rng, style)
@@ -157,6 +158,15 @@ def concatenation(
     y = like(builder, first, name, shape)
     builder.op("CONCATENATION", operands, [y], axis=axis)
     return y
+
+
+def constant_like(
+    builder: ModelBuilder, rng: Rng, x: int, shape: Sequence[int], name: str = "rows"
+) -> int:
+    """A constant of the quantisation of `x`."""
+    spec = builder.tensors[x]
+    data = rng.integers(-128, 128, tuple(shape))
+    return builder.tensor(name, shape, "int8", spec.scales, spec.zero_points, data=data)
 
 
 def split(

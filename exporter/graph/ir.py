@@ -14,6 +14,8 @@ from math import prod
 import numpy as np
 import numpy.typing as npt
 
+from exporter.graph.metadata import ModelMetadata
+
 TensorId = int
 
 ITEM_BYTES = {"int8": 1, "int16": 2, "int32": 4, "int64": 8}
@@ -95,6 +97,8 @@ class Op:
     """One operator. `kind` is the flatbuffer's name (`CONV_2D`); absent inputs are None.
 
     `part`: this one makes only that output of the flatbuffer's operator, which has several.
+    `in_place`: the inputs, by position, that lie in the output already, which is larger: this one
+    writes the rest of it.
     """
 
     index: int
@@ -103,6 +107,7 @@ class Op:
     outputs: tuple[TensorId, ...]
     options: Mapping[str, Option] = field(default_factory=dict)
     part: int | None = None
+    in_place: tuple[int, ...] = ()
 
     @property
     def parts(self) -> tuple[Op, ...]:
@@ -137,6 +142,7 @@ class Graph:
     inputs: tuple[TensorId, ...]
     outputs: tuple[TensorId, ...]
     sha256: str = ""
+    metadata: ModelMetadata | None = None
 
     def __getitem__(self, tensor: TensorId) -> Tensor:
         return self.tensors[tensor]

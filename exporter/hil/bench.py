@@ -13,7 +13,7 @@ from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
 from exporter.hil.reference import baseline_of, silicon_of
-from exporter.hil.session import open_device
+from exporter.hil.session import EMULATOR, open_device
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import SHORTEST_DEADLINE_SECONDS, SLOWEST_MACS_PER_SECOND
 from exporter.link.device import Device
@@ -83,7 +83,8 @@ class Benchmark:
 def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Benchmark:
     """Measure `firmware` on its board. Raises LinkFailed, MissingTool."""
     with open_device(firmware, port=port) as device:
-        return bench_device(device, firmware)
+        emulated = port in (None, EMULATOR) and firmware.board.emulator is not None
+        return bench_device(device, firmware, warm_up=not emulated)
 
 
 def run_inferences(
@@ -104,10 +105,10 @@ def run_inferences(
     return invoked, device.profile(deadline)
 
 
-def bench_device(device: Device, firmware: ModelFirmware) -> Benchmark:
+def bench_device(device: Device, firmware: ModelFirmware, *, warm_up: bool = True) -> Benchmark:
     """Instructions from the device's ticks, where these count instructions."""
     program = firmware.program
-    invoked, profile = run_inferences(device, firmware)
+    invoked, profile = run_inferences(device, firmware, warm_up=warm_up)
     per_tick = instructions_per_tick(device, firmware.board)
 
     def instructions(ticks: int) -> int | None:

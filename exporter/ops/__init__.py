@@ -14,9 +14,12 @@ from exporter.ops.base import Operator, is_int8
 
 TOOLS = {
     "FLOAT": "convert the model with full integer quantisation: "
-    "nanoexport convert MODEL --data CALIB.npz -o OUT.tflite",
+    "nanoexport convert MODEL --data CALIB.npz -o OUT.tflite, without --edges",
+    "TYPE": "what boards run is int8 throughout: convert with --mode int8 and without --edges",
     "OPERATOR": "replace the layer in the model, or add the operator: see README, 'Where do I add'",
 }
+_OTHER_TYPES = {"int16", "uint8"}
+"""What other modes and edges of a conversion leave in a flatbuffer."""
 
 
 @cache
@@ -43,19 +46,14 @@ def check(graph: Graph) -> Graph:
             constraint; the message names every layer concerned.
     """
     _refuse_floats(graph)
-    problems = [problem for op in graph.ops for problem in _problems(graph, op)]
-    problems += [
-        f"the {direction} '{graph[tensor].name}' is not int8 with one scale and zero point"
-        for direction, tensors in (("input", graph.inputs), ("output", graph.outputs))
-        for tensor in tensors
-        if not is_int8(graph[tensor])
-    ]
-    if problems:
+    found = problems(graph)
+    if found:
+        types = {tensor.dtype for tensor in graph.tensors.values()}
         raise BadInput(
-            f"the model '{graph.name}' cannot be compiled: {problems[0]}",
-            value=None if len(problems) == 1 else "also: " + "; ".join(problems[1:6]),
+            f"the model '{graph.name}' cannot be compiled: {found[0]}",
+            value=None if len(found) == 1 else "also: " + "; ".join(found[1:6]),
             allowed=f"operators {', '.join(operators())}",
-            next_step=TOOLS["OPERATOR"],
+            next_step=TOOLS["OPERATOR" if _OTHER_TYPES.isdisjoint(types) else "TYPE"],
         )
     if not graph.ops or not graph.inputs or not graph.outputs:
         raise BadInput(
@@ -66,6 +64,16 @@ def check(graph: Graph) -> Graph:
             next_step="export the trained model again",
         )
     return graph
+
+
+def problems(graph: Graph) -> list[str]:
+    """Why operators, inputs and outputs of `graph` cannot be compiled; empty where they can."""
+    return [problem for op in graph.ops for problem in op_problems(graph, op)] + [
+        f"the {direction} '{graph[tensor].name}' is not int8 with one scale and zero point"
+        for direction, tensors in (("input", graph.inputs), ("output", graph.outputs))
+        for tensor in tensors
+        if not is_int8(graph[tensor])
+    ]
 
 
 def _refuse_floats(graph: Graph) -> None:
@@ -87,7 +95,8 @@ def _refuse_floats(graph: Graph) -> None:
                 )
 
 
-def _problems(graph: Graph, op: Op) -> list[str]:
+def op_problems(graph: Graph, op: Op) -> list[str]:
+    """Why `op` cannot be compiled: its kind, a type, or the constraint it breaks."""
     found = operators().get(op.kind)
     if found is None:
         return [f"{graph.describe(op)} is not a supported operator"]

@@ -116,12 +116,17 @@ class Operator(ABC):
 
     @abstractmethod
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
-        """The kernels that can compute this operator here, at least one; empty for views."""
+        """The kernels that can compute this operator here, at least one; empty for views.
+
+        Those of an operator with inputs `in_place` write only the rest of the output, at once.
+        """
 
     def shared_bytes(self, graph: Graph, op: Op) -> tuple[Shared, ...]:
-        """How operands may share bytes so that nothing is left to compute; empty: they cannot.
+        """How operands may share bytes; empty: they cannot.
 
-        `op` has one output (`Op.parts`). A constant cannot be shared with what is in the arena.
+        Either the output is a part of an input, or inputs are parts of the output, one after the
+        other from the first on. What they leave of it is to be computed: see `Op.in_place`. `op`
+        has one output (`Op.parts`). A constant cannot be shared with what is in the arena.
         """
         return (Shared(op.input(0), op.outputs[0], 0),) if self.is_view else ()
 

@@ -96,23 +96,27 @@ class Concatenation(Operator):
         tensors, output = _inputs(context.graph, context.op), context.output
         axis = _axis(context.graph, context.op)
         pieces = tuple(prod(tensor.shape[axis:]) for tensor in tensors)
+        in_place = context.op.in_place
+        copied = [tensor for n, tensor in enumerate(tensors) if n not in in_place]
+        runs, copied_bytes = prod(output.shape[:axis]) * len(copied), sum(t.bytes for t in copied)
         return (
             Candidate(
                 kernel="generic/concatenation",
                 name=f"concatenation_{len(tensors)}_to_{output.elements}",
-                inputs=tuple(Rows(1, t.bytes) for t in tensors if not t.is_constant),
+                inputs=tuple(Rows(1, t.bytes) for t in copied if not t.is_constant),
                 output=Rows(1, output.bytes),
                 params={
                     "repeats": prod(output.shape[:axis]),
                     "pieces": pieces,
                     "constants": tuple(i for i, t in enumerate(tensors) if t.is_constant),
+                    "in_place": in_place,
                 },
                 constants=tuple(
                     Constant(f"input{position}", tensor.constant.ravel(), f"{list(tensor.shape)}")
                     for position, tensor in enumerate(tensors)
                     if tensor.is_constant
                 ),
-                instructions=prod(output.shape[:axis]) * len(pieces) * 20 + output.bytes // 2,
+                instructions=runs * 20 + copied_bytes // 2,
             ),
         )
 

@@ -18,6 +18,7 @@ from exporter.ops.base import (
     Constraint,
     Lowering,
     Operator,
+    Shared,
     activations_are_int8,
     has_static_shapes,
     input_and_output_share_quantization,
@@ -71,8 +72,36 @@ class PadOperator(Operator):
         )
         return Interval(low, high)
 
+    def shared_bytes(self, graph: Graph, op: Op) -> tuple[Shared, ...]:
+        """The input is a part of the output where it stays in one piece."""
+        source, output = graph[op.input(0)], graph[op.outputs[0]]
+        if _runs(source.shape, output.shape)[0]:
+            return ()
+        return (Shared(output.id, source.id, _start(output.shape, _amounts(graph, op))),)
+
     def candidates(self, context: Lowering) -> tuple[Candidate, ...]:
+        if context.op.in_place:
+            return (self._border(context),)
         return (self._whole(context), *self._by_rows(context))
+
+    def _border(self, context: Lowering) -> Candidate:
+        """What is before the input and what is behind it, around bytes that are never touched."""
+        source, output = context.input(), context.output
+        (shared,) = self.shared_bytes(context.graph, context.op)
+        end = shared.offset + source.bytes
+        return Candidate(
+            kernel="generic/pad_border",
+            name=f"pad_border_{source.elements}_to_{output.elements}",
+            inputs=(),
+            output=Rows(1, output.bytes),
+            params={
+                "start": shared.offset,
+                "end": end,
+                "after": output.bytes - end,
+                "value": self.value(context.graph, context.op),
+            },
+            instructions=40 + (output.bytes - source.bytes) // 2,
+        )
 
     def _whole(self, context: Lowering) -> Candidate:
         """The border first, all at once; then the input, run by run."""

@@ -1,10 +1,10 @@
 """Gives buffers with known lifetimes offsets in one arena, as low as it can.
 
-First fit over several orders, then over variations of the best one, until the arena is as small as
-the largest sum of what is live together, or the variations are used up. Few buffers are then placed
-from the lowest up in every way that could be smaller. First fit by decreasing
-size is what TFLite Micro does (`GreedyMemoryPlanner`). Two buffers that meet in one step may
-overlap at some distances: an output over the input that is consumed while it is made.
+First fit over several orders, then over variations of each, the best one first, until the arena is
+as small as the largest sum of what is live together, or the variations are used up. Few buffers are
+then placed from the lowest up in every way that could be smaller. First fit by decreasing size is
+what TFLite Micro does (`GreedyMemoryPlanner`). Two buffers that meet in one step may overlap at
+some distances: an output over the input that is consumed while it is made.
 """
 
 from __future__ import annotations
@@ -17,8 +17,10 @@ import numpy as np
 from exporter.plan.access import Interval
 
 ALIGNMENT_BYTES = 4
-VARIATIONS = 400
-"""Orders that are tried for a few buffers; fewer for many, so that the time stays bounded."""
+VARIATIONS = (400, 200, 200, 200, 200)
+"""Of the best order, the second best and so on; fewer for many buffers, so that the time stays
+bounded.
+"""
 MOST_COMPARISONS = 2_000_000
 FEW = 12
 """Buffers whose places are searched exactly; more of them are never done in time."""
@@ -63,20 +65,40 @@ def allocate(
     """
     distances = _Distances(requests, forbidden or {})
     orders = [sorted(range(len(requests)), key=lambda i: order(requests[i])) for order in ORDERS]
-    placements = [(distances.first_fit(order), order) for order in orders]
-    (offsets, size), order = min(placements, key=lambda placement: placement[0][1])
-    variations = min(VARIATIONS, MOST_COMPARISONS // max(1, len(requests) ** 2))
+    orders.sort(key=lambda order: distances.first_fit(order)[1])
+    offsets, size = distances.first_fit(orders[0])
+    left = MOST_COMPARISONS // len(requests) ** 2 if len(requests) > 1 else 0
     rng = np.random.default_rng(len(requests))
-    for _ in range(variations if len(requests) > 1 else 0):
-        if size <= floor:
+    for order, most in zip(orders, VARIATIONS, strict=True):
+        variations = min(most, left)
+        if size <= floor or not variations:
             break
-        varied = _varied(order, offsets, requests, size, rng)
-        tried = distances.first_fit(varied)
-        if tried[1] <= size:
-            (offsets, size), order = tried, varied
+        left -= variations
+        found = _local_search(distances, order, floor, variations, rng)
+        if found[1] < size:
+            offsets, size = found
     if floor < size and len(requests) <= FEW:
         offsets, size = distances.exhaustive(offsets, size, floor)
     return {requests[i].name: offset for i, offset in offsets.items()}, size
+
+
+def _local_search(
+    distances: _Distances,
+    order: list[int],
+    floor: int,
+    variations: int,
+    rng: np.random.Generator,
+) -> tuple[dict[int, int], int]:
+    """First fit in `order`, and in variations of it that are no worse."""
+    offsets, size = distances.first_fit(order)
+    for _ in range(variations):
+        if size <= floor:
+            break
+        varied = _varied(order, offsets, distances.requests, size, rng)
+        tried = distances.first_fit(varied)
+        if tried[1] <= size:
+            (offsets, size), order = tried, varied
+    return offsets, size
 
 
 def _varied(

@@ -7,9 +7,7 @@ long as any part of it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from exporter.graph.ir import Graph, TensorId
+from exporter.graph.ir import Graph, Op
 from exporter.ops.base import Target
 from exporter.ops.candidate import Candidate
 from exporter.plan.arena import aligned
@@ -17,7 +15,7 @@ from exporter.plan.lives import BEFORE, Lives, Storage, activations, lives
 from exporter.plan.schedule import Model, best_order, ordering
 from exporter.plan.search import Kernels
 from exporter.plan.stages import Stage, single, smallest_union
-from exporter.plan.views import optional_views
+from exporter.plan.views import Views, optional_views, views
 
 MOST_VIEWS = 40
 """Views that are tried as copies, at most."""
@@ -29,39 +27,48 @@ def arrangements(graph: Graph, target: Target, kernels: Kernels) -> list[Lives]:
     The fastest has every view there can be, and the order costs no time.
     """
     models = Models(kernels)
-    plain = lives(graph)
-    found = _ordered(models, plain, ())
-    if target.ram_for_time > 0:
-        copied = _better_copied(models, plain)
-        if copied:
-            found += _ordered(models, lives(graph, None, copied), copied)
+    whole, partly = views(graph), views(graph, partly=True)
+    found = [alive for ordered in _family(models, target, whole) for alive in ordered]
+    if partly.wholes != whole.wholes:
+        found += [ordered[-1] for ordered in _family(models, target, partly)]
     return found
 
 
-def _ordered(models: Models, given: Lives, copied: Sequence[TensorId]) -> list[Lives]:
+def _family(models: Models, target: Target, all_of_them: Views) -> list[list[Lives]]:
+    """With all of these views, and with those that save memory; each in one order or two."""
+    plain = lives(all_of_them)
+    found = [_ordered(models, plain)]
+    if target.ram_for_time > 0:
+        better = _better_copied(models, plain)
+        if better is not plain:
+            found.append(_ordered(models, better))
+    return found
+
+
+def _ordered(models: Models, given: Lives) -> list[Lives]:
+    """In the order that is given, then in the best one."""
     order = best_order(models.of(given))
     if order == tuple(range(len(order))):
         return [given]
-    return [given, lives(given.graph, order, copied)]
+    return [given, lives(given.views, order)]
 
 
-def _better_copied(models: Models, plain: Lives) -> tuple[TensorId, ...]:
-    """What had better be computed than be a view: one after another, as long as that saves.
+def _better_copied(models: Models, plain: Lives) -> Lives:
+    """Without what had better be computed than be a view: one after another, as long as that saves.
 
     Only views of what is live when most is can save anything.
     """
-    graph, alive, copied = plain.graph, plain, tuple[TensorId, ...]()
-    made = {op.outputs[0] for op in plain.ops}
+    graph, alive = plain.graph, plain
     layer, least = _peak(models, plain)
-    for outputs in list(optional_views(graph))[:MOST_VIEWS]:
-        storage = alive.storages[outputs[0]]
-        if made.issuperset(outputs) or not storage.first <= layer <= storage.last:
-            continue
-        tried = lives(graph, None, (*copied, *outputs))
-        at, peak = _peak(models, tried)
-        if peak < least:
-            alive, copied, layer, least = tried, (*copied, *outputs), at, peak
-    return copied
+    for tensors in list(optional_views(plain.views))[:MOST_VIEWS]:
+        storage = alive.storages[tensors[0]]
+        if storage.first <= layer <= storage.last:
+            copied = alive.views.copied.union(tensors)
+            tried = lives(views(graph, copied, partly=plain.views.partly))
+            at, peak = _peak(models, tried)
+            if peak < least:
+                alive, layer, least = tried, at, peak
+    return alive
 
 
 def _peak(models: Models, alive: Lives) -> tuple[int, int]:
@@ -84,24 +91,25 @@ class Models:
 
     def _extra(self, alive: Lives, layer: int, read: Storage | None) -> int:
         """Found once for one layer and the same places in storages of the same sizes."""
-        output = alive.ops[layer].outputs[0]
+        op = alive.ops[layer]
+        output = op.outputs[0]
         made = alive.storages[output]
-        key: tuple[object, ...] = (output,)
+        key: tuple[object, ...] = (output, op.in_place)
         if read is not None:
-            tensors = activations(alive.graph, alive.ops[layer])
+            tensors = activations(alive.graph, op)
             places = [
                 (position, alive.offsets[t])
                 for position, t in enumerate(tensors)
                 if alive.storages[t] is read
             ]
-            key = (output, made.bytes, alive.offsets[output], read.bytes, *places)
+            key = (*key, made.bytes, alive.offsets[output], read.bytes, *places)
         if key not in self.known:
-            stages = [single(alive, layer, item) for item in self._offers(output)]
+            stages = [single(alive, layer, item) for item in self._offers(op)]
             self.known[key] = min(_extra(stage, made, read) for stage in stages)
         return self.known[key]
 
-    def _offers(self, tensor: TensorId) -> list[Candidate]:
-        offers = self.kernels[tensor]
+    def _offers(self, op: Op) -> list[Candidate]:
+        offers = self.kernels.of(op)
         return list(dict.fromkeys((*offers.all, *offers.by_rows)))
 
 

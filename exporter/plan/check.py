@@ -9,7 +9,7 @@ up as a label that is not the expected one. Nothing here looks at lifetimes or b
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ import numpy.typing as npt
 from exporter.errors import InternalError
 from exporter.graph.ir import Graph, Op, TensorId
 from exporter.ops import operator
+from exporter.ops.base import Shared
 from exporter.plan.program import GIVEN, Program, Stage, Step, View
 
 UNWRITTEN = -1
@@ -44,7 +45,8 @@ class _Replay:
         self.program = program
         self.graph = graph
         self.shadow: Shadow = np.full(program.arena_bytes, UNWRITTEN, np.int64)
-        self.content = _contents(graph, {step.output.tensor for step in program.steps})
+        self.in_place = {step.output.tensor: step.in_place for step in program.steps}
+        self.content = _contents(graph, self.in_place)
 
     def run(self) -> None:
         self._check_coverage()
@@ -68,7 +70,7 @@ class _Replay:
             if made[step.output.tensor] > 1 or not _computes(self.graph, step):
                 raise _defect(f"step {step.index} is no operator of the graph", step.name)
         for op in _parts(self.graph):
-            if op.outputs[0] not in made and not operator(op.kind).shared_bytes(self.graph, op):
+            if op.outputs[0] not in made and not _is_view(self.graph, op):
                 raise _defect("no step computes an operator", self.graph.describe(op))
         staged = [n for s in self.program.stages for n in range(s.first, s.last + 1)]
         if staged != [step.index for step in self.program.steps]:
@@ -132,7 +134,10 @@ class _Replay:
         read = _address(view, image, row)
         for made in rows:
             written = _address(step.output, image, made)
-            apart = written + step.output.row_bytes <= read or read + view.row_bytes <= written
+            apart = all(
+                written + end <= read or read + view.row_bytes <= written + start
+                for start, end in self._written(step)
+            )
             on_row = written == read and view.row_bytes == step.output.row_bytes
             if not (
                 apart
@@ -222,9 +227,18 @@ class _Replay:
 
     def _write_row(self, step: Step, image: int, row: int) -> None:
         view = step.output
-        start = image * view.image_bytes + row * view.row_bytes
-        labels = self._labels(view.tensor, start, view.row_bytes)
-        self._write(_address(view, image, row), labels, f"output of step {step.index}")
+        first = image * view.image_bytes + row * view.row_bytes
+        for start, end in self._written(step):
+            labels = self._labels(view.tensor, first + start, end - start)
+            self._write(_address(view, image, row) + start, labels, f"output of step {step.index}")
+
+    def _written(self, step: Step) -> list[tuple[int, int]]:
+        """The bytes of an output row that a call writes: not those of what is there already."""
+        ends = [0, step.output.row_bytes]
+        for part in _parts_in_place(self.graph, step.output.tensor, step.in_place):
+            ends += [part.offset, part.offset + self.graph[part.part].bytes]
+        ends.sort()
+        return list(zip(ends[::2], ends[1::2], strict=True))
 
     def _labels(self, tensor: TensorId, start: int, size: int) -> Shadow:
         root, offset = self.content[tensor]
@@ -257,20 +271,52 @@ def _computes(graph: Graph, step: Step) -> bool:
     """Whether a step reads and makes what its operator in the graph does."""
     for op in graph.ops:
         if op.index == step.op_index and step.output.tensor in op.outputs:
-            read = [t for t in op.inputs if t is not None and not graph[t].is_constant]
+            read = [
+                tensor
+                for position, tensor in enumerate(op.inputs)
+                if tensor is not None
+                and not graph[tensor].is_constant
+                and position not in step.in_place
+            ]
             return op.kind == step.kind and [view.tensor for view in step.inputs] == read
     return False
 
 
-def _contents(graph: Graph, made: Collection[TensorId]) -> dict[TensorId, tuple[TensorId, int]]:
+def _is_view(graph: Graph, op: Op) -> bool:
+    """Whether no byte of the output is left to be computed."""
+    shared = operator(op.kind).shared_bytes(graph, op)
+    parts = sum(graph[item.part].bytes for item in shared)
+    return bool(shared) and parts == graph[op.outputs[0]].bytes
+
+
+def _parts_in_place(graph: Graph, made: TensorId, in_place: Collection[int]) -> tuple[Shared, ...]:
+    """The inputs at these positions as parts of what their operator makes, a whole tensor."""
+    if not in_place:
+        return ()
+    op = next(op for op in _parts(graph) if made in op.outputs)
+    shared = operator(op.kind).shared_bytes(graph, op)
+    if any(item.whole != made for item in shared) or not {*in_place} <= {*range(len(shared))}:
+        raise _defect("a step leaves out what is no part of its output", graph.describe(op))
+    return tuple(shared[position] for position in in_place)
+
+
+def _contents(
+    graph: Graph, made: Mapping[TensorId, tuple[int, ...]]
+) -> dict[TensorId, tuple[TensorId, int]]:
     """The tensor whose bytes each tensor holds, and from which one on.
 
-    What no step has made is a view: its operator says which tensors are parts of which. As each is
-    a part of one other at most, a byte of the outermost stands for one value.
+    What no step has made is a view: its operator says which tensors are parts of which. `made`: of
+    what a step has made, the inputs that are parts of it. As each is a part of one other at most, a
+    byte of the outermost stands for one value.
     """
     content = {tensor: (tensor, 0) for tensor in graph.tensors}
-    for op in (op for op in _parts(graph) if op.outputs[0] not in made):
-        for shared in operator(op.kind).shared_bytes(graph, op):
+    for op in _parts(graph):
+        output = op.outputs[0]
+        for shared in (
+            _parts_in_place(graph, output, made[output])
+            if output in made
+            else operator(op.kind).shared_bytes(graph, op)
+        ):
             root, start = content[shared.part]
             whole, offset = content[shared.whole]
             end = shared.offset + graph[shared.part].bytes

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
 from exporter.graph.ir import Graph, Op, TensorId
-from exporter.plan.views import views
+from exporter.ops import operator
+from exporter.plan.views import Views
 
 BEFORE = -1
 """Where graph inputs are made: before the first layer. In a group it stands for the application,
@@ -49,11 +50,15 @@ class Lives:
     `offsets`: the byte of its storage where a tensor begins.
     """
 
-    graph: Graph
+    views: Views
     ops: tuple[Op, ...]
     storages: dict[TensorId, Storage]
     offsets: dict[TensorId, int]
     _around: dict[tuple[int, int], Around] = field(default_factory=dict)
+
+    @property
+    def graph(self) -> Graph:
+        return self.views.graph
 
     def around(self, first: int, last: int) -> Around:
         """The storages that are there while the layers from `first` to `last` run."""
@@ -74,21 +79,32 @@ class Lives:
         """The storage of each input of a layer that is no constant, in order."""
         return [self.storages[tensor] for tensor in activations(self.graph, self.ops[layer])]
 
+    def written(self, layer: int) -> Iterator[tuple[int, int]]:
+        """Which bytes of its output's storage a layer writes: from, and up to."""
+        op = self.ops[layer]
+        start = at = self.offsets[op.outputs[0]]
+        shared = operator(op.kind).shared_bytes(self.graph, op) if op.in_place else ()
+        for position in op.in_place:
+            yield at, start + shared[position].offset
+            at = start + shared[position].offset + self.graph[shared[position].part].bytes
+        yield at, start + self.graph[op.outputs[0]].bytes
+
 
 def activations(graph: Graph, op: Op) -> list[TensorId]:
-    """The operator's inputs that live in the arena, in order."""
-    return [t for t in op.inputs if t is not None and not graph[t].is_constant]
+    """The operator's inputs that it reads in the arena, in order."""
+    return [
+        tensor
+        for position, tensor in enumerate(op.inputs)
+        if tensor is not None and position not in op.in_place and not graph[tensor].is_constant
+    ]
 
 
-def lives(
-    graph: Graph, order: Sequence[int] | None = None, copied: Collection[TensorId] = ()
-) -> Lives:
+def lives(found: Views, order: Sequence[int] | None = None) -> Lives:
     """The lifetimes of all activations. Views share the storage of what they are part of.
 
-    `order`: the layers as they are run, by their number in the graph's order, which is the default;
-    `copied`: outputs that are no views though they could be.
+    `order`: the layers as they are run, by their number in the graph's order, which is the default.
     """
-    found = views(graph, copied)
+    graph = found.graph
     ops = tuple(found.ops if order is None else (found.ops[n] for n in order))
     storages: dict[TensorId, Storage] = {}
     offsets: dict[TensorId, int] = {}
@@ -108,7 +124,7 @@ def lives(
     for tensor in (output for op in graph.ops for output in op.outputs):
         storages[tensor], offsets[tensor] = by_root[found.place(tensor)[0]], found.place(tensor)[1]
     _use(graph, ops, storages)
-    return Lives(graph, ops, storages, offsets)
+    return Lives(found, ops, storages, offsets)
 
 
 def _use(graph: Graph, ops: Sequence[Op], storages: dict[TensorId, Storage]) -> None:

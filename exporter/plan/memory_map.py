@@ -131,8 +131,6 @@ class _Namer:
 
     def describe(self, buffer: Buffer) -> tuple[Kind, str]:
         what, number = buffer.name.rsplit("_", 1)
-        if what == "input":
-            return "input", f"input '{short_name(self.inputs[int(number)].name)}'"
         if what == "ring":
             return "ring", f"ring of layer {self.program.steps[int(number)].op_index}"
         if what == "scratch":
@@ -140,10 +138,26 @@ class _Namer:
             return "scratch", f"scratch of {layers_of(self.program, stage)}"
         if what == "rows":
             return "rows", self._rows(int(number))
-        maker = self.makers[int(number)]
+        name = self._whole(buffer)
+        if what == "input":
+            return "input", name
         if buffer.last >= self.read_at_last:
-            return "output", f"layer {maker.op_index}'s output, the model's"
-        return "activation", f"layer {maker.op_index}'s output"
+            return "output", f"{name}, the model's"
+        return "activation", name
+
+    def _whole(self, buffer: Buffer) -> str:
+        """Everything that is made there: parts of one tensor may have several makers."""
+        inputs = [self.inputs[tensor] for tensor in buffer.tensors if tensor in self.inputs]
+        makers = [self.makers[tensor] for tensor in buffer.tensors if tensor in self.makers]
+        names = [f"input '{short_name(tensor.name)}'" for tensor in inputs]
+        if len(makers) == 1:
+            part = makers[0].part
+            number = "" if part is None else f" {part}"
+            names.append(f"layer {makers[0].op_index}'s output{number}")
+        elif makers:
+            layers = dict.fromkeys(maker.op_index for maker in makers)
+            names.append(f"outputs of layers {', '.join(map(str, layers))}")
+        return " and ".join(names)
 
     def _rows(self, tensor: int) -> str:
         given = self.program.given

@@ -25,9 +25,10 @@ from exporter.plan.program import (
     Step,
     View,
 )
-from exporter.plan.search import Kernels, Search, instructions, kernels, no_rows, peak_bytes
+from exporter.plan.search import Kernels, Search, instructions, no_rows, peak_bytes
 from exporter.plan.stages import Stage as PlannedStage
 from exporter.plan.stages import requests, ring_in, single
+from exporter.plan.views import views
 
 OPERAND_ROLES = ("input", "weights", "bias")
 
@@ -70,27 +71,27 @@ def plan(graph: Graph, target: Target, choose: Choose | None = None) -> Program:
     Raises:
         BadInput: an int32 of some layer could overflow.
     """
-    offers = kernels(graph, target)
+    kernels = Kernels(graph, target)
     if choose is not None:
-        alive = lives(graph)
-        chosen = [single(alive, n, choose(o)) for n, o in enumerate(_offers(alive, offers))]
+        alive = lives(views(graph))
+        chosen = [single(alive, n, choose(kernels.of(op).all)) for n, op in enumerate(alive.ops)]
         return _program(graph, target, alive, _layout(alive, tuple(chosen)))
-    searches = [Search(alive, target, offers) for alive in arrangements(graph, target, offers)]
+    searches = [Search(alive, target, kernels) for alive in arrangements(graph, target, kernels)]
     return _program(graph, target, *_best(graph, searches))
-
-
-def _offers(alive: Lives, offers: Kernels) -> list[tuple[Candidate, ...]]:
-    return [offers[op.outputs[0]].all for op in alive.ops]
 
 
 def _best(graph: Graph, searches: Sequence[Search]) -> tuple[Lives, Layout]:
     """The least product of arena and instructions: a per cent more of the one must save more than
     a per cent of the other.
+
+    Time is measured by the fastest plan whose views are whole ones, so that what other views save
+    of it takes no plan away that needs less memory.
     """
     possible = [search for search in searches if search.fastest or not search.lives.ops]
     if not possible:
         raise no_rows(graph)
-    fastest = min(instructions(search.fastest) for search in possible)
+    usual = [search for search in possible if not search.lives.views.partly] or possible
+    fastest = min(instructions(search.fastest) for search in usual)
     plans = [(s.lives, stages) for s in possible for stages in s.plans(fastest)]
     best: tuple[Lives, Layout] | None = None
     least = math.inf
@@ -188,10 +189,17 @@ def _program(graph: Graph, target: Target, alive: Lives, layout: Layout) -> Prog
         functions=functions,
         micro_kernels=_micro_kernels(layers),
         constants=tuple(array for layer in layers for array in _arrays(layer)),
-        buffers=tuple(
-            Buffer(r.name, offsets[r.name], r.bytes, r.first, r.last) for r in layout.requests
-        ),
+        buffers=_buffers(alive, layout),
         given=given,
+        metadata=graph.metadata,
+    )
+
+
+def _buffers(alive: Lives, layout: Layout) -> tuple[Buffer, ...]:
+    tensors = {storage.name: tuple(storage.tensors) for storage in alive.all}
+    return tuple(
+        Buffer(r.name, layout.offsets[r.name], r.bytes, r.first, r.last, tensors.get(r.name, ()))
+        for r in layout.requests
     )
 
 
@@ -267,6 +275,7 @@ def _step(
         operands=tuple(_operands(graph, op)),
         macs=operator(op.kind).macs(graph, op),
         part=op.part,
+        in_place=op.in_place,
     )
 
 

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from exporter.graph.ir import Tensor, TensorId
+from exporter.graph.metadata import ModelMetadata
 from exporter.ops.candidate import Candidate, MicroKernel, Param
 
 
@@ -97,6 +98,8 @@ class Step:
     macs: int
     part: int | None = None
     """Which of the operator's outputs this is, where it has several."""
+    in_place: tuple[int, ...] = ()
+    """The operator's inputs, by position, that others make in the output: this writes the rest."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +134,17 @@ class Port:
 
 @dataclass(frozen=True)
 class Buffer:
-    """A range of the arena and the stages [first, last] during which it holds live data."""
+    """A range of the arena and the stages [first, last] during which it holds live data.
+
+    `tensors`: those that are there, where it holds whole ones.
+    """
 
     name: str
     offset: int
     bytes: int
     first: int
     last: int
+    tensors: tuple[TensorId, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -159,6 +166,8 @@ class Program:
     buffers: tuple[Buffer, ...]
     given: View | None = None
     """The rows of the input that exist at a time, where the application gives it row by row."""
+    metadata: ModelMetadata | None = None
+    """What the flatbuffer says of itself: labels, preprocessing."""
 
     @property
     def weights_bytes(self) -> int:

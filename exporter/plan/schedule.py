@@ -246,8 +246,6 @@ def _after(alive: Lives, layer: int) -> int:
         start = alive.offsets[tensor]
         end = start + graph[tensor].bytes
         for writer in alive.storages[tensor].writers:
-            made = alive.ops[writer].outputs[0]
-            first = alive.offsets[made]
-            if first < end and start < first + graph[made].bytes:
+            if any(first < end and start < last for first, last in alive.written(writer)):
                 after |= 1 << writer
     return after

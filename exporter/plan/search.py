@@ -7,12 +7,12 @@ gives the plan.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
 from exporter.errors import BadInput
-from exporter.graph.ir import Graph, TensorId
+from exporter.graph.ir import Graph, Op, TensorId
 from exporter.ops import operator, tensor_intervals
 from exporter.ops.base import Lowering, Target
 from exporter.ops.candidate import Candidate
@@ -50,24 +50,30 @@ class Offers:
     by_rows: tuple[Candidate, ...]
 
 
-Kernels = Mapping[TensorId, Offers]
-"""By the output of the layer."""
-
-
-def kernels(graph: Graph, target: Target) -> Kernels:
+class Kernels:
     """The kernels of every operator in `graph`, those too that a plan may have as views.
 
     Raises:
         BadInput: an int32 of some layer could overflow.
     """
-    bounds = tensor_intervals(graph)
-    found: dict[TensorId, Offers] = {}
-    parts = [part for op in graph.ops for part in op.parts]
-    for op in parts:
-        context = Lowering(graph, op, bounds, target)
-        offers = operator(op.kind).candidates(context)
-        found[op.outputs[0]] = Offers(offers, row_candidates(context, offers))
-    return found
+
+    def __init__(self, graph: Graph, target: Target) -> None:
+        self._graph = graph
+        self._target = target
+        self._bounds = tensor_intervals(graph)
+        self._found: dict[tuple[TensorId, tuple[int, ...]], Offers] = {}
+        for op in (part for whole in graph.ops for part in whole.parts):
+            self.of(op)
+
+    def of(self, op: Op) -> Offers:
+        """Those of an operator that makes one tensor, or what is not `in_place` of it."""
+        key = op.outputs[0], op.in_place
+        if key not in self._found:
+            context = Lowering(self._graph, op, self._bounds, self._target)
+            offers = operator(op.kind).candidates(context)
+            by_rows = () if op.in_place else row_candidates(context, offers)
+            self._found[key] = Offers(offers, by_rows)
+        return self._found[key]
 
 
 class Search:
@@ -76,9 +82,9 @@ class Search:
     def __init__(self, lives: Lives, target: Target, kernels: Kernels) -> None:
         self.lives = lives
         self.target = target
-        made = [op.outputs[0] for op in lives.ops]
-        self.offers = [kernels[tensor].all for tensor in made]
-        self.row_offers = [kernels[tensor].by_rows for tensor in made]
+        offers = [kernels.of(op) for op in lives.ops]
+        self.offers = [offer.all for offer in offers]
+        self.row_offers = [offer.by_rows for offer in offers]
         self.source = _source(lives.graph) if target.input_by_rows else None
 
     @cached_property

@@ -14,9 +14,14 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from exporter import process
 from exporter.board import Board, load_board
-from exporter.build.firmware import ModelFirmware, Settings, firmware_for
+from exporter.build.compile import BUILD_SECONDS
+from exporter.build.firmware import Settings, compile_for
+from exporter.build.size import measure_footprint
+from exporter.plan.program import Program
 from exporter.render.code_estimate import Costs, Counts, count, estimate
+from exporter.render.project import render_project, write_project
 from tests.benchmarks import networks
 from tests.benchmarks.measure import MODELS, model_path
 from tests.plan.random_graphs import random_graph, random_stack
@@ -60,11 +65,20 @@ def models(folder: Path, seeds: Sequence[int] = RANDOM_SEEDS) -> Iterator[tuple[
         yield name, path
 
 
-def sample(name: str, firmware: ModelFirmware) -> Sample:
-    board = firmware.board
-    source = (firmware.firmware.project / "model" / "model.c").read_text(encoding="utf-8")
+def sample(name: str, program: Program, board: Board, settings: Settings, folder: Path) -> Sample:
+    """Builds the model alone, as it is measured: of the firmware around it nothing is needed."""
+    toolchain = settings.toolchain or board.default_toolchain
+    project = render_project(program, board, app="hil", toolchain=toolchain)
+    source = project.files["model/model.c"]
+    home = folder / f"{name}-{board.name}-{toolchain}-{settings.optimize}"
+    write_project(project, home)
+    for argv in (
+        ["cmake", "-G", "Ninja", "-S", ".", "-B", "build"],
+        ["cmake", "--build", "build", "--target", "footprint"],
+    ):
+        process.run(argv, cwd=home, timeout_seconds=BUILD_SECONDS)
     counts = count(source, board.platform, board.instruction_set)
-    return Sample(name, counts, firmware.footprint.code_bytes)
+    return Sample(name, counts, measure_footprint(home / "build" / "footprint.elf").code_bytes)
 
 
 def fit(samples: Sequence[Sample]) -> Costs:
@@ -102,7 +116,10 @@ def _least_squares(
 
 def _fit_board(board: Board, toolchain: str, optimize: str, folder: Path) -> None:
     settings = Settings(toolchain=toolchain, optimize=optimize)
-    samples = [sample(name, firmware_for(path, board, settings)) for name, path in models(folder)]
+    samples = [
+        sample(name, compile_for(path, board, settings).program, board, settings, folder)
+        for name, path in models(folder)
+    ]
     costs = fit(samples)
     key = (board.platform, board.instruction_set, toolchain, optimize)
     print(f"    {key}: Costs{astuple(costs)},".replace("'", '"'))

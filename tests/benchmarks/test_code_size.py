@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from exporter.board import load_board
-from exporter.build.firmware import Settings, firmware_for
+from exporter.build.firmware import Settings, compile_for
 from exporter.render.code_estimate import COSTS, Costs, Counts, code_bytes, count, estimate
-from tests.benchmarks.code_size import BOARDS, NETWORKS, RANDOM, Sample, fit, models
+from tests.benchmarks.code_size import BOARDS, NETWORKS, RANDOM, Sample, fit, models, sample
 from tests.hil.support import SHARED_MODELS
-
-pytest_plugins = ["tests.hil.fixtures"]
 
 WITHIN = 0.15
 WITHIN_OF_RANDOM = 0.25
@@ -21,7 +19,6 @@ SEEDS = (0, 3)
 
 
 @pytest.mark.toolchain
-@pytest.mark.usefixtures("own_cache")
 @pytest.mark.parametrize("board", BOARDS)
 def test_the_estimate_is_near_what_is_built(board: str, tmp_path: Path) -> None:
     if not SHARED_MODELS.is_dir():
@@ -29,10 +26,10 @@ def test_the_estimate_is_near_what_is_built(board: str, tmp_path: Path) -> None:
     target, settings = load_board(board), Settings(toolchain="gcc")
     off = {}
     for name, path in models(tmp_path, SEEDS):
-        firmware = firmware_for(path, target, settings)
-        found = code_bytes(firmware.program, target.platform, target.instruction_set, "gcc")
+        program = compile_for(path, target, settings).program
+        found = code_bytes(program, target.platform, target.instruction_set, "gcc")
         assert found is not None
-        built = firmware.footprint.code_bytes
+        built = sample(name, program, target, settings, tmp_path).code_bytes
         within = WITHIN_OF_RANDOM if name.startswith(tuple(RANDOM)) else WITHIN
         if abs(found - built) > within * built:
             off[name] = (found, built)
@@ -86,5 +83,5 @@ def test_the_fit_finds_the_costs_that_made_the_sizes() -> None:
     counts = [Counts(a, n, i, c, 1, 7 * a) for a, n, i, c in shapes]
     samples = [Sample(f"s{n}", c, round(estimate(costs, c))) for n, c in enumerate(counts)]
     found = fit(samples)
-    for sample in samples:
-        assert estimate(found, sample.counts) == pytest.approx(sample.code_bytes, rel=0.01)
+    for one in samples:
+        assert estimate(found, one.counts) == pytest.approx(one.code_bytes, rel=0.01)

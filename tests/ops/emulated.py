@@ -66,20 +66,20 @@ def check_on_board(
 
 def _parts(cases: Sequence[Case], board: Board) -> Iterator[list[Case]]:
     """Cases that fit the board's memory together, by a rough guess of their code."""
+    flash = ram = PLATFORM_BYTES
     part: list[Case] = []
+    vectors: set[tuple[int, int]] = set()
     for case in cases:
-        if _flash_bytes([*part, case]) > board.flash_bytes or (
-            _ram_bytes([*part, case]) > board.ram_bytes - board.stack_bytes
-        ):
+        more = _code_bytes(case) + (0 if _vectors_key(case) in vectors else _bytes(case))
+        flash, ram = flash + more, ram + case.program.arena_bytes
+        if part and (flash > board.flash_bytes or ram > board.ram_bytes - board.stack_bytes):
             yield part
-            part = []
+            part, vectors = [], set()
+            flash = PLATFORM_BYTES + _code_bytes(case) + _bytes(case)
+            ram = PLATFORM_BYTES + case.program.arena_bytes
         part.append(case)
+        vectors.add(_vectors_key(case))
     yield part
-
-
-def _flash_bytes(cases: Sequence[Case]) -> int:
-    vectors = {_vectors_key(case): _bytes(case) for case in cases}
-    return PLATFORM_BYTES + sum(vectors.values()) + sum(map(_code_bytes, cases))
 
 
 def _vectors_key(case: Case) -> tuple[int, int]:
@@ -89,10 +89,6 @@ def _vectors_key(case: Case) -> tuple[int, int]:
 
 def _code_bytes(case: Case) -> int:
     return CODE_BYTES + case.program.weights_bytes
-
-
-def _ram_bytes(cases: Sequence[Case]) -> int:
-    return PLATFORM_BYTES + sum(case.program.arena_bytes for case in cases)
 
 
 def _bytes(case: Case) -> int:

@@ -30,7 +30,6 @@ from exporter.graph.tflite_reader import read
 from exporter.graph.verify import verify
 from exporter.hil.vectors import make_vectors
 from exporter.ops.base import Dialect, InstructionSet, Target
-from exporter.ops.candidate import MicroKernel
 from exporter.oracle import find_backend
 from exporter.plan.check import check
 from exporter.plan.planner import plan
@@ -159,6 +158,8 @@ class Case:
     expected: list[list[Array]]
     gaps: tuple[tuple[int, int], ...] = ()
     """(offset, bytes) between the buffers of the arena that no kernel may touch."""
+    is_over_input: bool = False
+    """Buffers lie as planned, the output over the input where the kernel allows it."""
 
 
 def check_operator(
@@ -226,11 +227,14 @@ def run_cases(cases: Sequence[Case], build: str) -> None:
 
 def compile_graph(data: bytes, target: Target | None = None) -> tuple[Graph, Program]:
     """The graph of a flatbuffer after all passes, and its proven program."""
-    target = target or Target()
-    graph = passes.run(verify(read(data), after="reading"))
-    graph = ops.check(graph)
-    program = plan(graph, target)
+    graph = graph_of(data)
+    program = plan(graph, target or Target())
     return graph, check(program, graph)
+
+
+def graph_of(data: bytes) -> Graph:
+    """The graph of a flatbuffer after all passes."""
+    return ops.check(passes.run(verify(read(data), after="reading")))
 
 
 def oracle_outputs(
@@ -357,27 +361,47 @@ def _source(cases: Sequence[Case]) -> str:
 
 def models_source(cases: Sequence[Case]) -> str:
     """All models in one file. Kernels are static, so those of one name are told apart by macros;
-    equal micro-kernels are printed once, with the first model that has them.
+    equal micro-kernels, kernels and constants are printed once, with the first model that has them.
     """
-    parts = []
-    printed: dict[MicroKernel, str] = {}
+    parts: list[str] = []
+    printed: dict[object, str] = {}
     pasted: set[str] = set()
     for number, case in enumerate(cases):
         prefix = f"m{number}"
-        micro_kernels = case.program.micro_kernels
-        new = tuple(micro for micro in micro_kernels if micro not in printed)
-        printed |= dict.fromkeys(new, prefix)
-        files = render_model(replace(case.program, micro_kernels=new), prefix=prefix)
-        names = {function.name: prefix for function in case.program.functions}
-        names |= {micro.name: printed[micro] for micro in micro_kernels}
+        program, names = _unprinted(case.program, prefix, printed)
+        files = render_model(program, prefix=prefix)
         headers = [path for path in files if path.startswith("model/nano_")]
         parts += [files[path] for path in headers if path not in pasted]
         pasted |= set(headers)
-        parts += [f"#define {name} {first}_{name}\n" for name, first in names.items()]
+        parts += [f"#define {name} {first}\n" for name, first in names.items()]
         order = (".h", "_weights.h", "_layers.h", "_weights.c", ".c")
         parts += [f"/* {case.name} */\n{files[f'model/{prefix}{suffix}']}" for suffix in order]
         parts += [f"#undef {name}\n" for name in names]
     return re.sub(r'#include "[^"]+"\n', "", "".join(parts))
+
+
+def _unprinted(
+    program: Program, prefix: str, printed: dict[object, str]
+) -> tuple[Program, dict[str, str]]:
+    """The program without what is `printed`, which grows; and what its names stand for."""
+    signatures = {step.function: step.candidate.signature for step in program.steps}
+    parts: dict[str, list[tuple[Any, object, str]]] = {
+        "micro_kernels": [(micro, micro, micro.name) for micro in program.micro_kernels],
+        "functions": [(f, signatures[f.name], f.name) for f in program.functions],
+        "constants": [
+            (c, (c.c_type, c.values.tobytes()), f"{prefix}_{c.name}") for c in program.constants
+        ],
+    }
+    new: dict[str, Any] = {kind: [] for kind in parts}
+    names: dict[str, str] = {}
+    for kind, items in parts.items():
+        for part, key, name in items:
+            if key not in printed:
+                printed[key] = name if kind == "constants" else f"{prefix}_{name}"
+                new[kind].append(part)
+            names[name] = printed[key]
+    new = {kind: tuple(kept) for kind, kept in new.items()}
+    return replace(program, **new), {name: first for name, first in names.items() if name != first}
 
 
 def _wrong(case: Case, found: list[list[Array]]) -> str | None:

@@ -55,7 +55,8 @@ def _variants(case: Case, target: Target, kernels: str) -> Iterator[Case]:
         if candidate.tiling is not None or candidate.by_channels:
             # What it says of the order in which it reads and writes: the output over the input.
             tight = check(program, case.graph)
-            yield replace(case, name=f"{name}, over its input", program=tight, gaps=())
+            title = f"{name}, over its input"
+            yield replace(case, name=title, program=tight, gaps=(), is_over_input=True)
 
 
 def spread_buffers(program: Program) -> tuple[Program, tuple[tuple[int, int], ...]]:

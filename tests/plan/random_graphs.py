@@ -26,12 +26,17 @@ ACTIVATIONS = ("NONE", "NONE", "RELU", "RELU6")
 class _Growing:
     """A model that grows by one layer at a time. `images` are its tensors [N,H,W,C] so far."""
 
-    def __init__(self, seed: int, heights: tuple[int, int] | None = None) -> None:
-        """`heights`: the range of the inputs' heights; a batch is one image then."""
+    def __init__(
+        self, seed: int, heights: tuple[int, int] | None = None, depth: int | None = None
+    ) -> None:
+        """`heights`: the range of the inputs' heights; `depth`: their channels. With either a batch
+        is one image.
+        """
         self.rng: Rng = np.random.default_rng([seed, 4711])
         self.builder = ModelBuilder(f"random graph {seed}")
         self.heights = heights
-        batch = int(self.rng.choice([1, 1, 1, 2])) if heights is None else 1
+        self.depth = depth
+        batch = 1 if heights or depth else int(self.rng.choice([1, 1, 1, 2]))
         self.inputs = [self._input(batch) for _ in range(int(self.rng.choice([1, 1, 2, 3])))]
         self.images = [*self.inputs]
         self.leaves: list[int] = []
@@ -40,7 +45,7 @@ class _Growing:
         height, width, depth = (int(size) for size in self.rng.integers(3, 9, 3))
         if self.heights is not None:
             height = int(self.rng.integers(*self.heights))
-        shape = (batch, height, width, depth)
+        shape = (batch, height, width, self.depth or depth)
         return layers.activation_tensor(self.builder, self.rng, shape, "input")
 
     def shape(self, tensor: int) -> tuple[int, ...]:
@@ -233,6 +238,30 @@ def _branches(g: _Growing, x: int) -> int:
     return shapes.concatenation(g.builder, g.rng, ways, axis)
 
 
+def _rows_around(g: _Growing, x: int) -> int:
+    """PAD or PADV2 above and below, sometimes with columns too."""
+    above, below, left = (int(amount) for amount in g.rng.integers(0, 4, 3))
+    amounts = [(0, 0), (above, below), (left if g.flip(0.2) else 0, 0), (0, 0)]
+    value = int(g.rng.integers(-128, 128)) if g.flip(0.3) else None
+    return shapes.pad(g.builder, g.rng, x, amounts, value)
+
+
+def _stacked_with_constant(g: _Growing, x: int) -> int:
+    """Constant rows above, below, or between an image and itself or another one."""
+    n, _, *row = g.shape(x)
+    constant = shapes.constant_like(g.builder, g.rng, x, (n, int(g.rng.integers(1, 3)), *row))
+    others = [x] if g.flip() else [x, _row_partner(g, x)]
+    others.insert(int(g.rng.integers(len(others) + 1)), constant)
+    return shapes.concatenation(g.builder, g.rng, others, 1)
+
+
+def _same_size(g: _Growing, x: int) -> int:
+    """Rows as long as those of `x`, and often its quantisation."""
+    if g.flip(0.6):
+        return layers.pool_2d(g.builder, g.rng, "MAX_POOL_2D", x, (2, 2), (1, 1), "SAME")
+    return layers.conv_2d(g.builder, g.rng, x, g.shape(x)[3], (3, 3), (1, 1), padding="SAME")
+
+
 def _leaf(g: _Growing, x: int) -> int:
     """A layer whose output is no image: an end of the graph."""
     kind = int(g.rng.integers(4))
@@ -273,6 +302,23 @@ def random_branches(seed: int, layer_count: int = 12) -> bytes:
     while len(g.builder.ops) < layer_count:
         _grow(g, BRANCHED_LAYERS, g.unread() if g.flip(0.7) else g.pick())
     return g.builder.finish(g.inputs, g.unread_images())
+
+
+JOINING_LAYERS = (
+    _rows_around, _rows_around, _stacked, _stacked, _stacked_with_constant, _same_size, _same_size,
+    _same_size, _slice, _add,
+)  # fmt: skip
+
+
+def random_joins(seed: int, layer_count: int = 10) -> bytes:
+    """Images that are part of larger ones, alone or with others or with constants, the graph's
+    inputs and outputs among them. The same seed always gives the same bytes.
+    """
+    g = _Growing(seed, depth=4)
+    while len(g.builder.ops) < layer_count:
+        _grow(g, JOINING_LAYERS, g.unread() if g.flip(0.7) else g.pick())
+    outputs = [*g.unread_images(), *(int(g.rng.choice(g.images)) for _ in range(2) if g.flip())]
+    return g.builder.finish(g.inputs, list(dict.fromkeys(outputs)))
 
 
 STACK_LAYERS: tuple[Callable[[_Growing, int], int], ...] = (

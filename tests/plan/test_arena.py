@@ -98,6 +98,23 @@ def test_the_exhaustive_search_mends_a_bad_placement() -> None:
     assert size == 80 and set(found) == {0, 1, 2}
 
 
+def test_more_buffers_than_are_searched_exactly_reach_their_floor() -> None:
+    """17 of a random graph: the best of the first orders leads nowhere, another one does."""
+    sizes_and_lives = [
+        (80, -1, 11), (240, -1, 3), (40, 1, 2), (40, 2, 14), (480, 3, 4), (48, 4, 4), (800, 4, 8),
+        (80, 5, 6), (80, 6, 7), (80, 7, 10), (80, 8, 8), (960, 8, 9), (960, 9, 10), (1040, 10, 14),
+        (180, 11, 13), (180, 12, 14), (180, 13, 14),
+    ]  # fmt: skip
+    requests = [Request(str(number), *each) for number, each in enumerate(sizes_and_lives)]
+    forbidden = {
+        ("3", "2"): [(-40, 0)], ("4", "1"): [(-240, 255)], ("6", "4"): [(-480, 304)],
+        ("8", "7"): [(-80, 0)], ("9", "8"): [(-80, 0)], ("11", "6"): [(-800, 152)],
+        ("12", "11"): [(-960, 0)], ("13", "9"): [(-80, 965)], ("13", "12"): [(-960, 140)],
+        ("14", "0"): [(-80, 180)], ("16", "14"): [(-180, 0)],
+    }  # fmt: skip
+    assert allocate(requests, forbidden, 1440)[1] == 1440
+
+
 def test_memory_is_used_again() -> None:
     requests = [Request("a", 100, 0, 1), Request("b", 60, 1, 2), Request("c", 100, 2, 3)]
     offsets, total = allocate(requests)

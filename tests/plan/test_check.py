@@ -19,7 +19,7 @@ from exporter.plan.check import check
 from exporter.plan.program import Program, Stage, Step, View
 from tests.ops import harness
 from tests.ops.harness import compile_graph
-from tests.plan.random_graphs import random_graph, random_stack
+from tests.plan.random_graphs import random_graph, random_joins, random_stack
 
 SEEDS = range(25)
 Fault = tuple[str, Program]
@@ -29,10 +29,12 @@ Faults = Callable[[random.Random, Program], Iterator[Fault]]
 TARGETS = (Target(), Target(ram_for_time=1000), Target(instruction_set="dsp", ram_for_time=0))
 
 
+MODELS = (random_graph, random_stack, random_joins, random_stack)
+
+
 def planned(seed: int) -> tuple[Graph, Program]:
-    """A random graph or stack, under one of the targets."""
-    data = random_stack(seed) if seed % 2 else random_graph(seed)
-    return compile_graph(data, TARGETS[seed % len(TARGETS)])
+    """A random model of one kind or another, under one of the targets."""
+    return compile_graph(MODELS[seed % len(MODELS)](seed), TARGETS[seed % len(TARGETS)])
 
 
 def detected(program: Program, graph: Graph) -> bool:

@@ -13,7 +13,7 @@ from exporter.plan.memory_map import FREE, MARKS, SHARED, MapBuffer, memory_map,
 from exporter.plan.program import Program
 from exporter.render.memory_svg import LEFT, MAP_WIDTH, ROW, TOP, memory_svg
 from tests.ops.harness import compile_graph
-from tests.plan.random_graphs import random_graph, random_stack
+from tests.plan.random_graphs import random_branches, random_graph, random_stack
 
 SVG = "{http://www.w3.org/2000/svg}"
 SEEDS = range(6)
@@ -22,7 +22,7 @@ TARGET = target_for(load_board("mps2-an386"), Settings())
 
 def programs() -> Iterator[Program]:
     for seed in SEEDS:
-        for model in (random_graph(seed), random_stack(seed)):
+        for model in (random_graph(seed), random_stack(seed), random_branches(seed)):
             yield compile_graph(model, TARGET)[1]
 
 

@@ -13,8 +13,9 @@ from exporter.ops.base import Target
 from exporter.plan.arrange import Models
 from exporter.plan.lives import lives
 from exporter.plan.schedule import Model, best_order
-from exporter.plan.search import Search, kernels
+from exporter.plan.search import Kernels, Search
 from exporter.plan.stages import single
+from exporter.plan.views import views
 from tests.plan.random_graphs import random_branches
 from tests.plan.test_planner import Model as Builder
 
@@ -26,7 +27,7 @@ def graph_of(seed: int, layer_count: int) -> Graph:
 
 
 def model_of(graph: Graph) -> Model:
-    return Models(kernels(graph, TARGET)).of(lives(graph))
+    return Models(Kernels(graph, TARGET)).of(lives(views(graph)))
 
 
 def orders(model: Model, done: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
@@ -56,10 +57,10 @@ def test_small_graphs_get_the_best_order_there_is() -> None:
 @pytest.mark.parametrize("seed", range(8))
 def test_the_model_is_what_single_layers_need(seed: int) -> None:
     graph = graph_of(seed, 12)
-    offers = kernels(graph, TARGET)
-    plain = lives(graph)
+    offers = Kernels(graph, TARGET)
+    plain = lives(views(graph))
     order = best_order(Models(offers).of(plain))
-    alive = lives(graph, order)
+    alive = lives(views(graph), order)
     search = Search(alive, TARGET, offers)
     least = [
         min(

@@ -92,6 +92,7 @@ THREE_BY_THREE = (
 
 # Heights of either parity, with and without rows that share their pairs.
 OTHER_KERNELS = ((5, 5), (2, 2), (4, 3), (1, 4), (3, 1), (7, 1), (6, 2), (8, 1), (2, 4), (3, 3))
+WIDTHS = ((5, 8), (6, 11))
 
 # Input [N,H,W,C], kernel: several chunks of columns and blocks of channels.
 CHUNKS = (
@@ -242,16 +243,23 @@ def three_by_three() -> dict[str, bytes]:
     }  # fmt: skip
 
 
-def other_kernels() -> dict[str, bytes]:
+def other_kernels(part: int = 0) -> dict[str, bytes]:
+    """Part 0: each pair of kernel, stride and width once or more; with part 1: all three by all."""
     return {
         f"{kernel} by {stride} {width} columns": depthwise_models.depthwise(
             (1, 10, width, 4 if width % 2 else 6), kernel=kernel, stride=stride,
             activation="RELU" if width < 7 else "NONE", seed=width + sum(kernel),
         )
-        for kernel in OTHER_KERNELS
-        for stride in (*STRIDES, (3, 3))
-        for width in (5, 6, 8, 11)
+        for k, kernel in enumerate(OTHER_KERNELS)
+        for s, stride in enumerate((*STRIDES, (3, 3)))
+        for width in WIDTHS[(k + s + part) % 2]
     }  # fmt: skip
+
+
+@cache
+def more_of_depthwise_conv_2d() -> dict[str, bytes]:
+    """What `depthwise_conv_2d` leaves to the long tests."""
+    return other_kernels(1)
 
 
 def extreme_depthwise() -> dict[str, bytes]:
@@ -320,7 +328,9 @@ def others() -> dict[str, bytes]:
     return named(tables, "table") | named(rows, "softmax") | drawn(WITHOUT_WEIGHTS, range(6))
 
 
-GROUPS: dict[str, Callable[[], dict[str, bytes]]] = {
+Groups = dict[str, Callable[[], dict[str, bytes]]]
+
+GROUPS: Groups = {
     "conv_2d": conv_2d,
     "depthwise_conv_2d": depthwise_conv_2d,
     "fully_connected": fully_connected,
@@ -328,6 +338,8 @@ GROUPS: dict[str, Callable[[], dict[str, bytes]]] = {
     "elementwise": elementwise,
     "others": others,
 }
+MORE: Groups = {"depthwise_conv_2d": more_of_depthwise_conv_2d}
+"""What the long tests add."""
 
 
 def half_of(name: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from exporter.toolchain import ToolchainName
 from tests.ops.emulated import check_on_board
 from tests.ops.harness import Case, skip_without_oracle
 from tests.ops.kernels.layers import TARGETS
-from tests.ops.kernels.shapes import GROUPS, half_of
+from tests.ops.kernels.shapes import GROUPS, MORE, Groups, half_of
 from tests.ops.variants import variants
 
 pytestmark = [pytest.mark.emulator, pytest.mark.toolchain]
@@ -28,6 +29,7 @@ VECTORS = 6
 class Build(NamedTuple):
     """`kernels`: how their templates begin. Lesser sets run on one board of each greater one.
     `halves`: which of the models; each board runs both, under one compiler or another.
+    `over_inputs`: outputs over inputs, too; the rest of the builds have those in the long tests.
     """
 
     board: str
@@ -36,6 +38,7 @@ class Build(NamedTuple):
     kernels: str = ""
     options: tuple[str, ...] = ()
     halves: tuple[int, ...] = (0, 1)
+    over_inputs: bool = False
 
 
 # Every access of the generic kernels is aligned, also as compilers merge them: cheaper cores fault.
@@ -43,17 +46,17 @@ class Build(NamedTuple):
 TRAP = ("NANO_TRAP_UNALIGNED=ON",)
 
 BUILDS = (
-    Build("mps2-an385", "gcc", options=TRAP),
+    Build("mps2-an385", "gcc", options=TRAP, over_inputs=True),
     Build("mps2-an385", "clang", options=TRAP, halves=(1,)),
-    Build("mps2-an386", "gcc"),
+    Build("mps2-an386", "gcc", over_inputs=True),
     Build("mps2-an386", "clang", "size", "dsp/", halves=(1,)),
     Build("mps2-an500", "gcc", "speed", "dsp/"),
     Build("mps2-an505", "gcc", "speed", "dsp/", halves=(0,)),
     Build("mps2-an505", "clang", "speed", "dsp/", halves=(1,)),
     Build("mps3-an547", "gcc", "speed", "mve/", halves=(0,)),
-    Build("mps3-an547", "clang"),
-    Build("riscv32-virt", "gcc", halves=(0,)),
-    Build("riscv32-virt", "clang", halves=(1,)),
+    Build("mps3-an547", "clang", over_inputs=True),
+    Build("riscv32-virt", "gcc", halves=(0,), over_inputs=True),
+    Build("riscv32-virt", "clang", halves=(1,), over_inputs=True),
 )
 DIALECTS: tuple[tuple[str, Dialect], ...] = (
     *((group, "tflite") for group in GROUPS),
@@ -67,41 +70,74 @@ def has_kernels(build: Build, group: str, dialect: Dialect) -> bool:
     return group not in without and (build.kernels != "mve/" or dialect == "tflite")
 
 
-RUNS = [
-    pytest.param(build, group, dialect, id="-".join((*build[:3], group, dialect)))
-    for group, dialect in DIALECTS
-    for build in BUILDS
-    if has_kernels(build, group, dialect)
-]
+def runs(builds: Iterable[Build], dialects: Iterable[tuple[str, Dialect]]) -> list[object]:
+    """Of each build the groups that it has kernels for."""
+    return [
+        pytest.param(build, group, dialect, id="-".join((*build[:3], group, dialect)))
+        for group, dialect in dialects
+        for build in builds
+        if has_kernels(build, group, dialect)
+    ]
 
 
-@pytest.mark.parametrize(("build", "group", "dialect"), RUNS)
+@pytest.mark.parametrize(("build", "group", "dialect"), runs(BUILDS, DIALECTS))
 def test_every_kernel(tmp_path: Path, build: Build, group: str, dialect: Dialect) -> None:
-    skip_without_oracle(dialect)
-    board = load_board(build.board)
-    # Compilers optimise for size what was chosen for speed, too: some kernels are for speed only.
-    cases = [
-        case
-        for optimize in dict.fromkeys(("speed", build.optimize))
-        for half in build.halves
-        for case in cases_of(
-            group, half, target_for(board, Settings(dialect, optimize)), build.kernels
-        )
-    ]  # fmt: skip
+    cases = cases_on(build, group, dialect)
+    check_build([c for c in cases if build.over_inputs or not c.is_over_input], build, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("build", "group", "dialect"),
+    runs([build for build in BUILDS if not build.over_inputs], DIALECTS),
+)
+def test_outputs_over_inputs(tmp_path: Path, build: Build, group: str, dialect: Dialect) -> None:
+    cases = [case for case in cases_on(build, group, dialect) if case.is_over_input]
+    check_build(cases, build, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(
+    ("build", "group", "dialect"), runs(BUILDS, [(group, "tflite") for group in MORE])
+)
+def test_more_shapes(tmp_path: Path, build: Build, group: str, dialect: Dialect) -> None:
+    check_build(cases_on(build, group, dialect, MORE), build, tmp_path)
+
+
+def check_build(cases: Sequence[Case], build: Build, folder: Path) -> None:
+    """The cases on the build's board, under its compiler."""
     check_on_board(
         cases,
-        board,
-        tmp_path,
+        load_board(build.board),
+        folder,
         toolchain=build.toolchain,
         optimize=build.optimize,
         options=build.options,
     )
 
 
+def cases_on(build: Build, group: str, dialect: Dialect, groups: Groups = GROUPS) -> list[Case]:
+    """Compilers optimise for size what was chosen for speed, too: some kernels are for it only."""
+    skip_without_oracle(dialect)
+    board = load_board(build.board)
+    targets = [
+        target_for(board, Settings(dialect, optimize))
+        for optimize in dict.fromkeys(("speed", build.optimize))
+    ]
+    return [
+        case
+        for target in targets
+        for half in build.halves
+        for case in cases_of(groups[group], half, target, build.kernels)
+    ]
+
+
 @cache
-def cases_of(group: str, half: int, target: Target, kernels: str) -> list[Case]:
+def cases_of(
+    group: Callable[[], dict[str, bytes]], half: int, target: Target, kernels: str
+) -> list[Case]:
     """Boards of one target share them."""
-    models = {name: data for name, data in GROUPS[group]().items() if half_of(name) == half}
+    models = {name: data for name, data in group().items() if half_of(name) == half}
     return variants(models, target, VECTORS, kernels=kernels)
 
 
@@ -110,6 +146,14 @@ def test_every_board_runs_both_halves(board: str) -> None:
     builds = [build for build in BUILDS if build.board == board]
     most = min((build.kernels for build in builds), key=len)  # "": all kernels
     assert {half for build in builds if build.kernels == most for half in build.halves} == {0, 1}
+
+
+def test_every_set_runs_over_its_inputs() -> None:
+    """Every kernel of a set on one of its boards, whatever is left to the long tests."""
+    runs = {(build.board, half) for build in BUILDS if build.over_inputs for half in build.halves}
+    boards = {"mps2-an385", "mps2-an386", "mps3-an547", "riscv32-virt"}
+    assert runs == {(board, half) for board in boards for half in (0, 1)}
+    assert all(not build.kernels for build in BUILDS if build.over_inputs)
 
 
 @pytest.mark.parametrize(("kernels", "board"), [("dsp/", "mps2-an385"), ("mve/", "mps2-an386")])

@@ -9,7 +9,7 @@ import pytest
 from exporter.ops.base import Dialect
 from tests.ops.harness import run_cases, skip_without_oracle
 from tests.ops.kernels.layers import TARGETS, drawn
-from tests.ops.kernels.shapes import GROUPS
+from tests.ops.kernels.shapes import GROUPS, MORE, Groups
 from tests.ops.variants import variants
 
 # The kernels of a set: a target is offered those of lesser sets too.
@@ -22,6 +22,13 @@ UNWEIGHTED = ("pooling", "elementwise", "others")
 @pytest.mark.parametrize("name", SETS)
 def test_every_kernel_with_weights(name: str, group: str) -> None:
     check(group, [name])
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("group", MORE)
+@pytest.mark.parametrize("name", SETS)
+def test_more_shapes(name: str, group: str) -> None:
+    check(group, [name], groups=MORE)
 
 
 @pytest.mark.parametrize("group", UNWEIGHTED)
@@ -58,10 +65,12 @@ def test_convolutions_in_the_other_dialect_and_optimised(build: str) -> None:
     run_cases(cases, build)
 
 
-def check(group: str, names: list[str], dialect: Dialect = "tflite") -> None:
+def check(
+    group: str, names: list[str], dialect: Dialect = "tflite", groups: Groups = GROUPS
+) -> None:
     """Under the sanitizers of addresses, alignment and undefined behaviour; gaps are poisoned."""
     skip_without_oracle(dialect)
-    models = GROUPS[group]()
+    models = groups[group]()
     cases = [
         case
         for name in names
