@@ -71,20 +71,25 @@ def _block(filters: int, name: str) -> list[keras.layers.Layer]:
 
 def training_batches(x: Images, y: Labels, seed: int) -> tf.data.Dataset:
     """Shuffled batches with small random rotations, shifts and zooms, and one-hot labels."""
-    options = {"fill_mode": "constant", "fill_value": 0.0}
-    augment = keras.Sequential(
-        [
-            keras.layers.RandomRotation(0.035, seed=seed, **options),
-            keras.layers.RandomTranslation(0.1, 0.1, seed=seed + 1, **options),
-            keras.layers.RandomZoom(0.1, 0.1, seed=seed + 2, **options),
-        ]
-    )
+    augment = augmentation(seed)
     batches = (
         tf.data.Dataset.from_tensor_slices((x, tf.one_hot(y, 10)))
         .shuffle(len(x), seed=seed)
         .batch(BATCH_SIZE)
     )
     return batches.map(lambda image, label: (augment(image, training=True), label))
+
+
+def augmentation(seed: int) -> keras.Model:
+    """Small random rotations, shifts and zooms of images [N, 8, 8, 1]."""
+    options = {"fill_mode": "constant", "fill_value": 0.0}
+    return keras.Sequential(
+        [
+            keras.layers.RandomRotation(0.035, seed=seed, **options),
+            keras.layers.RandomTranslation(0.1, 0.1, seed=seed + 1, **options),
+            keras.layers.RandomZoom(0.1, 0.1, seed=seed + 2, **options),
+        ]
+    )
 
 
 def train(x: Images, y: Labels, seed: int) -> keras.Model:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
@@ -81,3 +82,13 @@ def test_the_script_makes_these_very_files() -> None:
     known = {image.tobytes() for image in x_train}
     assert all(image.tobytes() in known for image in images("calibration.npz"))
     assert script.build_model().count_params() == 7_346
+
+
+@needs_tensorflow
+@needs_sklearn
+def test_no_test_image_compresses_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(DIGITS)
+    data = import_module("compression_data").compression_data(seed=0)
+    known = {image.tobytes() for image in images("test.npz")}
+    assert [len(array) for array in data] == [8 * 1010, 8 * 1010, 337, 337]
+    assert not any(image.tobytes() in known for part in data[::2] for image in part)
