@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from exporter.convert.sources.base import Loaded, ModelInput, Source
+from exporter.convert.sources.base import Loaded, Source
 from exporter.convert.sources.h5 import H5Source
 from exporter.convert.sources.keras import KerasSource
+from exporter.convert.sources.onnx import OnnxSource
+from exporter.convert.sources.python import PythonSource
 from exporter.convert.sources.saved_model import SavedModelSource
+from exporter.convert.sources.tflite import TfliteSource
+from exporter.convert.sources.torch import TorchSource
 from exporter.errors import BadInput
+from exporter.samples import ModelInput
 
-SOURCES: tuple[Source, ...] = (KerasSource(), H5Source(), SavedModelSource())
+# SavedModel comes last: it takes every folder.
+_FILES = (
+    KerasSource(),
+    H5Source(),
+    TfliteSource(),
+    OnnxSource(),
+    TorchSource(),
+    SavedModelSource(),
+)
+SOURCES: tuple[Source, ...] = (*_FILES, PythonSource(_FILES))
 
 
 def find_source(path: Path) -> Source:
     """The source for the model at `path`; raises BadInput where there is none."""
-    if not path.exists():
+    if not path.exists() and not SOURCES[-1].matches(path):
         raise BadInput(
             f"there is no model at '{path}'",
             allowed=[source.form for source in SOURCES],
@@ -28,9 +42,7 @@ def find_source(path: Path) -> Source:
         f"the model '{path}' is of a format that cannot be converted",
         value=path.suffix or "no suffix",
         allowed=[source.form for source in SOURCES],
-        next_step="a .tflite file is converted already: nanoexport verify MODEL.tflite --board B"
-        if path.suffix == ".tflite"
-        else "export the model as .keras or as a SavedModel",
+        next_step="export the model as .keras or as a SavedModel",
     )
 
 

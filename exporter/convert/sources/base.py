@@ -19,6 +19,9 @@ To add one:
         def load(self, path: Path) -> Loaded:
             model = ...
             return Loaded(inputs=..., call=lambda *tensors: [model(tensors[0])])
+
+A format that another program turns into a float flatbuffer returns that one instead:
+`Loaded(inputs=flatbuffer_inputs(data), flatbuffer=data)` (see `sources/tflite.py`).
 """
 
 from __future__ import annotations
@@ -31,28 +34,25 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from exporter.errors import BadInput
-
-
-@dataclass(frozen=True)
-class ModelInput:
-    """One input of a trained model. `shape` is without the batch: [H, W, C] for an image."""
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: str
-
-    @property
-    def batched(self) -> str:
-        """The shape of a data array for this input, as messages print it."""
-        return f"[N, {', '.join(map(str, self.shape))}]"
+from exporter.samples import ModelInput
+from exporter.worker import Array
 
 
 @dataclass(frozen=True)
 class Loaded:
-    """A model in TensorFlow: `call` maps one batched tensor per input to a list of outputs."""
+    """A float model as a function of TensorFlow, as a flatbuffer, or as both.
+
+    `call` maps one batched tensor per input to a list of outputs, and is what predictions come
+    from. `flatbuffer` is a float one, of batch one, with the same inputs in the same order; without
+    it TensorFlow's converter makes it from `call`. `predict`, for models that another framework
+    runs, maps one array [N, ...] per input, in the model's order, to the outputs [N, ...] in the
+    flatbuffer's order.
+    """
 
     inputs: tuple[ModelInput, ...]
-    call: Callable[..., Sequence[Any]]
+    call: Callable[..., Sequence[Any]] | None = None
+    flatbuffer: bytes | None = None
+    predict: Callable[[Sequence[Array]], list[Array]] | None = None
 
 
 class Source(ABC):

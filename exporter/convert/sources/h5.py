@@ -1,4 +1,8 @@
-"""HDF5 files: Keras's format before `.keras`, read by Keras 3 or, where it cannot, by tf_keras."""
+"""HDF5 files: Keras's format before `.keras`, read by the Keras that wrote them.
+
+The file says which. Keras 3 reads many files of Keras 2, and some of them differently; tf_keras is
+Keras 2.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-from exporter.convert.sources.base import Loaded, Source, first_line
+from exporter.convert.sources.base import Loaded, Source
 from exporter.convert.sources.keras import cannot_load, from_keras, load_with_keras_3
 from exporter.errors import BadInput, MissingTool
 
@@ -25,15 +29,16 @@ class H5Source(Source):
         return path.suffix in (".h5", ".hdf5") and path.is_file()
 
     def load(self, path: Path) -> Loaded:
-        _check_is_whole_model(path)
+        version = _keras_version(path)
+        load = load_with_keras_3 if version.startswith("3.") else _load_with_keras_2
         try:
-            return from_keras(load_with_keras_3(path), path)
+            return from_keras(load(path), path)
         except (ValueError, TypeError, KeyError, OSError, AttributeError) as error:
-            return from_keras(_load_with_keras_2(path, error), path)
+            raise cannot_load(path, error) from None
 
 
-def _check_is_whole_model(path: Path) -> None:
-    """Refuses what is no HDF5 file, and files of weights alone."""
+def _keras_version(path: Path) -> str:
+    """The Keras that wrote the file. Refuses what is no HDF5 file, and files of weights alone."""
     with path.open("rb") as file:
         start = file.read(len(HDF5_SIGNATURE))
     if start != HDF5_SIGNATURE:
@@ -47,6 +52,7 @@ def _check_is_whole_model(path: Path) -> None:
     try:
         with h5py.File(path, "r") as file:
             has_model = "model_config" in file.attrs
+            version = file.attrs.get("keras_version", "2")
     except OSError as error:
         raise cannot_load(path, error) from None
     if not has_model:
@@ -56,18 +62,16 @@ def _check_is_whole_model(path: Path) -> None:
             allowed="a whole model",
             next_step="build the model, load these weights and save it: model.save('m.keras')",
         )
+    return version.decode() if isinstance(version, bytes) else str(version)
 
 
-def _load_with_keras_2(path: Path, keras_3_error: Exception) -> Any:
-    """For files that Keras 3 refuses, such as those with `groups` in a DepthwiseConv2D."""
+def _load_with_keras_2(path: Path) -> Any:
+    """Raises MissingTool without tf_keras; whatever that raises, raises."""
     if importlib.util.find_spec("tf_keras") is None:
         raise MissingTool(
-            f"Keras 3 cannot load '{path}', and tf_keras, which may, is not installed",
-            value=first_line(keras_3_error),
+            f"'{path}' was written by Keras 2, and tf_keras, which reads it, is not installed",
+            allowed="tf_keras 2.19 beside TensorFlow 2.19 (in the extra `convert`)",
             next_step=INSTALL_TF_KERAS,
         )
     tf_keras = importlib.import_module("tf_keras")
-    try:
-        return tf_keras.models.load_model(str(path), compile=False)
-    except (ValueError, TypeError, KeyError, OSError, AttributeError) as error:
-        raise cannot_load(path, error) from None
+    return tf_keras.models.load_model(str(path), compile=False)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import importlib
 import re
+import zipfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from exporter.convert.sources.base import Loaded, Source, first_line, model_input
 from exporter.errors import BadInput
+from exporter.samples import Range, range_before_normalization, range_before_rescaling
 
 # As Keras 3 (serialization_lib) and tf_keras word it.
 _UNKNOWN_CLASS = re.compile(r"(?:Could not locate class|Unknown layer:?) '(\w+)'")
@@ -31,7 +36,15 @@ class KerasSource(Source):
 
 
 def load_with_keras_3(path: Path) -> Any:
-    """The model at `path`; whatever Keras raises, raises."""
+    """The model at `path`. Raises BadInput for no archive, and whatever Keras raises."""
+    # Keras would say that there is no such file.
+    if path.suffix == ".keras" and not zipfile.is_zipfile(path):
+        raise BadInput(
+            f"'{path}' is not a Keras 3 model, or is cut short",
+            value=f"{path.stat().st_size:,} bytes that are no zip archive",
+            allowed="a whole file that Keras 3's model.save wrote",
+            next_step="copy it again and compare its size, or save the model again",
+        )
     keras = importlib.import_module("keras")
     return keras.saving.load_model(str(path), compile=False)
 
@@ -48,12 +61,29 @@ def from_keras(model: Any, path: Path) -> Loaded:
     inputs = tuple(
         model_input(_plain_name(i.name), list(i.shape), _dtype_name(i.dtype)) for i in model.inputs
     )
+    if len(inputs) == 1:
+        inputs = (replace(inputs[0], trained_range=_trained_range(model)),)
 
     def call(*tensors: Any) -> list[Any]:
         outputs = model(list(tensors) if len(tensors) > 1 else tensors[0], training=False)
         return flatten(outputs)
 
     return Loaded(inputs, call)
+
+
+def _trained_range(model: Any) -> Range | None:
+    """What the data spanned in training, where the first layer tells; None where it does not."""
+    layers = [layer for layer in model.layers if type(layer).__name__ != "InputLayer"]
+    first: Any = layers[0] if layers else None
+    try:
+        if type(first).__name__ == "Rescaling":
+            return range_before_rescaling(float(first.scale), float(first.offset))
+        if type(first).__name__ == "Normalization" and not first.invert:
+            mean, variance = (np.ravel(values) for values in (first.mean, first.variance))
+            return range_before_normalization(mean.tolist(), variance.tolist())
+    except (AttributeError, TypeError, ValueError):  # numbers by channel, or not yet adapted
+        return None
+    return None
 
 
 def flatten(outputs: Any) -> list[Any]:
