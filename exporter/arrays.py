@@ -6,6 +6,7 @@ import os
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +97,19 @@ def check_writable(path: Path) -> None:
         tempfile.TemporaryFile(dir=path.parent).close()
     except OSError as error:
         raise _unwritable(path, error) from None
+
+
+def check_kept(output: Path, given: Iterable[str | Path | None]) -> None:
+    """Raises BadInput where `output` is one of the files that the work is done from."""
+    for source in given:
+        if source is None or not output.exists() or not Path(source).exists():
+            continue
+        if output.samefile(source):
+            raise BadInput(
+                f"the output would replace '{source}', of which it is made",
+                value=f"-o {output}",
+                allowed="another path",
+            )
 
 
 def _unwritable(path: Path, error: OSError) -> BadInput:

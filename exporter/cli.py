@@ -10,14 +10,17 @@ from typing import Any
 
 import click
 
-from exporter import __version__, pipeline, plan_report, reports
-from exporter import convert as conversion
+from exporter import __version__, plan_report, reports
 from exporter import doctor as examination
 from exporter.board import all_boards, load_board
 from exporter.build import compile as building
 from exporter.build import firmware as firmwares
 from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
+from exporter.commands.audit import audit
+from exporter.commands.compress import distill, prune, qat
+from exporter.commands.convert import convert
+from exporter.commands.deploy import deploy
 from exporter.console import Output
 from exporter.errors import BadInput, NanoexportError, defect
 from exporter.hil import compare as comparison
@@ -32,6 +35,7 @@ from exporter.link.transport import DEFAULT_BAUD, open_port
 from exporter.options import (
     FOLDER,
     MODEL,
+    MOST_VECTORS,
     Main,
     board_option,
     check_prefix,
@@ -40,8 +44,6 @@ from exporter.options import (
     settings_options,
 )
 from exporter.render.project import render_project, write_project
-
-MOST_VECTORS = 100_000
 
 
 class Interrupted(NanoexportError):
@@ -69,26 +71,10 @@ def cli() -> None:
     """
 
 
-@cli.command()
-@click.argument("model", type=MODEL)
-@click.option("--data", type=MODEL, required=True, help="Calibration samples, .npz or .npy.")
-@click.option(
-    "-o", "--output", "target", type=MODEL, required=True, help="The flatbuffer to write."
-)
-@common_options
-@click.pass_obj
-def convert(output: Output, /, model: Path, data: Path, target: Path) -> None:
-    r"""Turn a trained MODEL into a strictly int8 flatbuffer.
+cli.add_command(convert)
 
-    \b
-    Example:
-      nanoexport convert model.keras --data calib.npz -o model.tflite
-    """
-    with output.progress() as progress:
-        report = conversion.convert(
-            model, data, target, progress=lambda text: progress(f"convert: {text}", 0, 0)
-        )
-    reports.show_conversion(output, report)
+
+cli.add_command(audit)
 
 
 @cli.command()
@@ -299,54 +285,7 @@ def bench(
         compared.check()
 
 
-@cli.command()
-@click.argument("model", type=MODEL)
-@click.option("--data", type=MODEL, help="Calibration samples; not needed for a .tflite MODEL.")
-@click.option("--test", "test_set", type=MODEL, help="Labelled test set, .npz with x and y.")
-@board_option()
-@port_option
-@click.option(
-    "-o", "--output", "target", type=MODEL, help="The flatbuffer to write. [MODEL.tflite]"
-)
-@click.option(
-    "--vectors",
-    type=click.IntRange(1, MOST_VECTORS),
-    default=20,
-    show_default=True,
-    help="Synthetic vectors.",
-)
-@settings_options
-@common_options
-@click.pass_obj
-def deploy(
-    output: Output, /, model: Path, data: Path | None, test_set: Path | None, board: str,
-    port: str | None, target: Path | None, vectors: int, **chosen: Any,
-) -> None:  # fmt: skip
-    r"""All of it: convert, compile, build, flash, verify, measure. With a report.
-
-    \b
-    Example:
-      nanoexport deploy digits.keras --data calib.npz --test test.npz --board mps2-an386
-    """
-    if target is not None and model.suffix == ".tflite":
-        raise BadInput(
-            "there is nothing to convert, so nothing to write",
-            value=f"-o {target}",
-            next_step="leave -o out, or give the trained model instead of the flatbuffer",
-        )
-    request = pipeline.DeployRequest(
-        model=model,
-        board=load_board(board),
-        flatbuffer=target or Path(f"{model.stem}.tflite"),
-        settings=Settings(**chosen),
-        calibration=data,
-        test_set=test_set,
-        vectors=vectors,
-        port=port,
-    )
-    with output.progress() as progress:
-        deployment = pipeline.deploy(request, progress)
-    reports.show_deployment(output, request, deployment)
+cli.add_command(deploy)
 
 
 @cli.command()
@@ -398,6 +337,10 @@ def doctor(output: Output) -> None:
       nanoexport doctor
     """
     examination.show(output, examination.examine())
+
+
+for command in (prune, distill, qat):
+    cli.add_command(command)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,6 +22,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 
 MODEL = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=True)
+MOST_VECTORS = 100_000
 TAKEN_PREFIXES = ("platform", "nano", "nano_link")
 """Prefixes of the C names of platform and runtime."""
 
@@ -58,8 +59,10 @@ def common_options(command: Command) -> Command:
     return command
 
 
-def _percent(context: click.Context, option: click.Parameter, value: str) -> float:
-    """A percentage from 0 on, with or without its sign: `10` or `10%`."""
+def percentage(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """A percentage from 0 on, with or without its sign: `10` or `10%`. None stays None."""
+    if value is None:
+        return None
     try:
         percent = float(value.removesuffix("%"))
     except ValueError:
@@ -89,7 +92,7 @@ def settings_options(command: Command) -> Command:
             "in RAM at a time.",
         ),
         click.option(
-            "--ram-for-time", default=f"{defaults.ram_for_time:g}%", callback=_percent,
+            "--ram-for-time", default=f"{defaults.ram_for_time:g}%", callback=percentage,
             show_default=True, metavar="PERCENT",
             help="Instructions beyond those of the fastest plan that may be spent to save RAM; "
             "0 gives the fastest plan.",

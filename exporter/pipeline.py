@@ -13,20 +13,23 @@ Every stage is a typed function of its module and a command of its own; `deploy`
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from exporter.arrays import check_writable, read_arrays
 from exporter.board import Board
 from exporter.build.firmware import ModelFirmware, Settings, firmware_for
-from exporter.convert import ConvertReport, TrainedModel, convert_loaded
+from exporter.convert import ConvertReport, TrainedModel, check_output, convert_loaded
+from exporter.convert.finish import PLAIN, ConvertOptions
+from exporter.convert.sources.tflite import is_converted
 from exporter.errors import BadInput
+from exporter.graph.tflite_reader import read_file
 from exporter.hil import evaluate
 from exporter.hil.bench import Benchmark, bench_on_board
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import Verification, check_verification, verify_on_board
+from exporter.samples import ModelInput, check_data
 
 Progress = Callable[[str, int, int], None]
 """Called with the stage's name, how much is done, and how much there is (0: unknown)."""
@@ -55,14 +58,18 @@ class Deployment:
 
 @dataclass(frozen=True)
 class DeployRequest:
-    """What to deploy, with what, and where the flatbuffer goes."""
+    """What to deploy, with what, and where the flatbuffer goes.
+
+    `options` say how both the calibration and the test set are read; that is taken whole.
+    """
 
     model: Path
     board: Board
     flatbuffer: Path
     settings: Settings
-    calibration: Path | None = None
-    test_set: Path | None = None
+    options: ConvertOptions = PLAIN
+    calibration: str | Path | None = None
+    test_set: str | Path | None = None
     vectors: int = 20
     port: str | None = None
 
@@ -73,8 +80,10 @@ def deploy(request: DeployRequest, progress: Progress) -> Deployment:
     Raises:
         NanoexportError: whatever the first failing stage raises.
     """
-    test_set = evaluate.load_test_set(request.test_set) if request.test_set else None
-    conversion, float_scores = _convert(request, test_set, progress)
+    for data in (request.test_set, request.calibration):
+        if data is not None:
+            check_data(data)  # a missing file is told before TensorFlow is loaded
+    conversion, test_set, float_scores = _convert(request, progress)
     progress("build", 0, 0)
     model = request.flatbuffer if conversion else request.model
     firmware = firmware_for(model, request.board, request.settings)
@@ -87,11 +96,13 @@ def deploy(request: DeployRequest, progress: Progress) -> Deployment:
 
 
 def _convert(
-    request: DeployRequest, test_set: evaluate.TestSet | None, progress: Progress
-) -> tuple[ConvertReport | None, Any]:
-    """The conversion, and the float model's scores on the test set; nothing for a flatbuffer."""
-    if request.model.suffix == ".tflite":
-        return None, None
+    request: DeployRequest, progress: Progress
+) -> tuple[ConvertReport | None, evaluate.TestSet | None, Any]:
+    """The conversion, the test set, and the float model's scores on it; a flatbuffer has none."""
+    if is_converted(request.model):
+        graph, _ = read_file(request.model)
+        inputs = evaluate.real_inputs([graph[t] for t in graph.inputs])
+        return None, _test_set(request, inputs), None
     if request.calibration is None:
         raise BadInput(
             "a trained model needs calibration data",
@@ -99,11 +110,28 @@ def _convert(
             allowed="--data CALIB.npz with float inputs as the model was trained on",
             next_step="save a few hundred samples: numpy.savez('calib.npz', x=samples)",
         )
-    read_arrays(request.calibration)  # a missing file is told before TensorFlow is loaded
-    check_writable(request.flatbuffer)
+    check_output(request.flatbuffer, request.model, request.calibration, request.test_set)
     with TrainedModel(request.model, lambda text: progress(f"convert: {text}", 0, 0)) as trained:
-        report = convert_loaded(trained, request.calibration, request.flatbuffer)
-        return report, trained.predict(test_set.x)[0] if test_set else None
+        test_set = _test_set(request, trained.inputs)
+        report = convert_loaded(
+            trained,
+            request.calibration,
+            request.flatbuffer,
+            options=request.options,
+            progress=lambda text: progress(f"convert: {text}", 0, 0),
+        )
+        if test_set is None:
+            return report, None, None
+        pairs = zip(trained.inputs, test_set.arrays, strict=True)
+        for_device = replace(test_set, arrays=tuple(i.for_device(a) for i, a in pairs))
+        return report, for_device, trained.predict(*test_set.arrays)[0]
+
+
+def _test_set(request: DeployRequest, inputs: Sequence[ModelInput]) -> evaluate.TestSet | None:
+    if request.test_set is None:
+        return None
+    options = replace(request.options.samples, samples=None)
+    return evaluate.load_test_set(request.test_set, inputs, options)
 
 
 def _verify(
@@ -116,7 +144,7 @@ def _verify(
     tensors = [port.tensor for port in firmware.program.inputs]
     vectors: list[list[Any]] = [list(v) for v in make_vectors(tensors, request.vectors)]
     if test_set is not None:
-        vectors += evaluate.vectors_of(test_set, tensors[0])
+        vectors += evaluate.vectors_of(test_set, tensors)
     return verify_on_board(
         firmware,
         vectors,

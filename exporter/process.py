@@ -15,7 +15,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -272,6 +272,25 @@ def _die_with_parent() -> Callable[[], None] | None:
             os._exit(1)
 
     return ask
+
+
+def end_with_parent() -> None:
+    """Asks the kernel to kill this process when the thread that started it ends. Linux only."""
+    if sys.platform.startswith("linux"):
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+@contextlib.contextmanager
+def without_input() -> Iterator[None]:
+    """Code that asks its user gets no answer, rather than a worker's next request."""
+    kept = os.dup(0)
+    with Path(os.devnull).open() as nothing:
+        os.dup2(nothing.fileno(), 0)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 0)
+        os.close(kept)
 
 
 def _text(output: bytes | str | None) -> str:

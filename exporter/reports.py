@@ -21,6 +21,7 @@ from exporter.graph.ir import Graph, Op, short_name
 from exporter.hil import bench, reference, verify
 from exporter.hil.compare import Comparison
 from exporter.hil.predictions import predictions
+from exporter.metadata_report import metadata_document, show_metadata
 from exporter.ops.base import Target
 from exporter.plan.compile import compile_model, read_model
 from exporter.plan.dump import dump as dump_program
@@ -34,20 +35,26 @@ if TYPE_CHECKING:
 def show_conversion(output: Output, report: ConvertReport) -> None:
     for warning in report.warnings:
         output.text(f"warning: {warning}")
-    output.text(f"{report.output}: {report.bytes:,} bytes, int8 throughout, from {report.source}")
+    settings = report.settings
+    weights = " with int4 weights" if settings.weights == "int4" else ""
+    output.text(
+        f"{report.output}: {report.bytes:,} bytes, {settings.mode} throughout{weights}, "
+        f"from {report.source}"
+    )
     output.text(f"  calibrated with {report.samples} of {report.samples_given} samples")
     for name, tensors in (("input", report.inputs), ("output", report.outputs)):
         for t in tensors:
-            output.text(
-                f"  {name} '{t.name}' {list(t.shape)}: "
-                f"scale {t.scale:.6g}, zero point {t.zero_point}"
-            )
+            form = t.dtype
+            if t.scale is not None:
+                form += f", scale {t.scale:.6g}, zero point {t.zero_point}"
+            output.text(f"  {name} '{t.name}' {list(t.shape)}: {form}")
     output.document(report.as_dict())
 
 
 def show_graph(output: Output, model: Path) -> None:
     """The operators of a model as they are in the file, and whether each can be compiled."""
     graph, data = read_model(model)
+    show_metadata(output, graph.metadata)
     rows = [
         (
             op.index,
@@ -68,6 +75,7 @@ def show_graph(output: Output, model: Path) -> None:
             "model": graph.name,
             "model_sha256": graph.sha256,
             "bytes": len(data),
+            "metadata": metadata_document(graph.metadata),
             "layers": [
                 dict(zip(("index", "op", "name", "shape", "macs"), row, strict=True))
                 for row in rows

@@ -146,13 +146,23 @@ def _answer(handler: Handler, request: Message, progress: Progress) -> Message:
 
 
 class Worker:
-    """A running worker. Use it as a context manager, or call `close`."""
+    """A running worker. Use it as a context manager, or call `close`.
 
-    def __init__(self, module: str, arguments: Sequence[str] = (), **environment: str) -> None:
+    `python` is the interpreter. Raises OSError where it is none.
+    """
+
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str] = (),
+        *,
+        python: str = sys.executable,
+        **environment: str,
+    ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         # -P and PYTHONPATH: the worker runs this very package, and nothing of the current folder.
         path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
-        argv = [sys.executable, "-P", "-m", module, *arguments]
+        argv = [python, "-P", "-m", module, *arguments]
         _log.info("%s &", shlex.join(argv))
         self._process = subprocess.Popen(
             argv,

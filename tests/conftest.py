@@ -26,6 +26,18 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--forbid-skips", action="store_true", help="fail if a test skips for a reason not allowed"
     )
+    parser.addoption(
+        "--torch", action="store_true",
+        help="also run what needs PyTorch, in the environment of NANOEXPORT_TORCH_PYTHON",
+    )  # fmt: skip
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """PyTorch is too large for CI: its tests are no part of the suite unless asked for."""
+    if not config.getoption("--torch"):
+        left_out = [item for item in items if item.get_closest_marker("torch")]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_configure(config: pytest.Config) -> None:

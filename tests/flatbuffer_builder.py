@@ -30,6 +30,7 @@ BUFFER_ALIGNMENT = 16
 
 DTYPES: dict[str, Any] = {
     "int8": np.int8,
+    "int4": np.int8,  # constants are given as bytes, two values in each
     "uint8": np.uint8,
     "int16": np.int16,
     "int32": np.int32,
@@ -118,6 +119,7 @@ OPERATORS: dict[str, OperatorForm] = {
     # Not supported by nanoexport in the first place: for models that must be refused.
     "ABS": OperatorForm("AbsOptions", {}, 1),
     "CUSTOM": OperatorForm(None, {}, 1),
+    "SHAPE": OperatorForm("ShapeOptions", {}, 1),
     "HARD_SWISH": OperatorForm("HardSwishOptions", {}, 1),
     "WHILE": OperatorForm(
         "WhileOptions", {"cond": "CondSubgraphIndex", "body": "BodySubgraphIndex"}, 1
@@ -183,6 +185,10 @@ class ModelBuilder:
         self.description = description
         self.tensors: list[TensorSpec] = []
         self.ops: list[OpSpec] = []
+        self.other_subgraphs: list[str] = []
+        """Names of subgraphs that follow the first, each a copy of it."""
+        self.spare_buffers: list[bytes] = []
+        """Buffers that no tensor names."""
 
     def tensor(
         self,
@@ -288,7 +294,8 @@ class _Writer:
         description = b.CreateString(self.source.description)
         buffers = self._tables(self._buffers())
         codes = self._tables([self._operator_code(*code) for code in self.codes])
-        subgraphs = self._tables([self._subgraph()])
+        names = ["main", *self.source.other_subgraphs]
+        subgraphs = self._tables([self._subgraph(name) for name in names])
         tflite.ModelStart(b)
         tflite.ModelAddVersion(b, SCHEMA_VERSION)
         tflite.ModelAddOperatorCodes(b, codes)
@@ -312,7 +319,7 @@ class _Writer:
     def _buffers(self) -> list[int]:
         """Buffer 0 is empty and stands for "no constant data", by convention of the schema."""
         blobs = [b""] + [t.data for t in self.source.tensors if t.data is not None]
-        return [self._buffer(blob) for blob in blobs]
+        return [self._buffer(blob) for blob in (*blobs, *self.source.spare_buffers)]
 
     def _buffer(self, blob: bytes) -> int:
         vector = self._aligned_bytes(blob) if blob else None
@@ -341,13 +348,13 @@ class _Writer:
             tflite.OperatorCodeAddCustomCode(self.b, custom)
         return int(tflite.OperatorCodeEnd(self.b))
 
-    def _subgraph(self) -> int:
+    def _subgraph(self, subgraph_name: str) -> int:
         b = self.b
         tensors = self._tables(self._all_tensors())
         operators = self._tables([self._operator(op) for op in self.source.ops])
         inputs = self._numbers(self.inputs, np.int32)
         outputs = self._numbers(self.outputs, np.int32)
-        name = b.CreateString("main")
+        name = b.CreateString(subgraph_name)
         tflite.SubGraphStart(b)
         tflite.SubGraphAddTensors(b, tensors)
         tflite.SubGraphAddInputs(b, inputs)

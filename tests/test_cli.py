@@ -16,8 +16,8 @@ pytest_plugins = ["tests.hil.fixtures"]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-COMMANDS = ["convert", "inspect", "render", "build", "flash", "verify", "bench", "deploy"]
-COMMANDS += ["monitor", "boards", "doctor"]
+COMMANDS = ["convert", "audit", "inspect", "render", "build", "flash", "verify", "bench", "deploy"]
+COMMANDS += ["monitor", "boards", "doctor", "prune", "distill", "qat"]
 
 VERIFY_KEYS = {
     "schema_version", "model", "board", "dialect", "vectors", "mismatches", "mismatched_elements",

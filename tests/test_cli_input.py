@@ -203,6 +203,44 @@ def test_a_test_set_without_labels(small_model: Path, tmp_path: Path) -> None:
     refused(run, 2, "no test set")
 
 
+@pytest.mark.parametrize("option", ["-o", "--metadata"])
+def test_a_flatbuffer_is_deployed_as_it_is(option: str, small_model: Path, tmp_path: Path) -> None:
+    run = nanoexport("deploy", small_model, "--board", "host", option, tmp_path / "it", "--json")
+    refused(run, 2, "nothing to convert", option)
+
+
+@pytest.mark.parametrize(
+    ("command", "options"),
+    [
+        ("deploy", ["--board", "host", "--metadata", "meta.json"]),
+        ("convert", ["--metadata", "meta.json"]),
+        ("convert", ["--eval", "meta.json"]),
+        ("qat", []),
+    ],
+)
+def test_no_file_of_the_users_is_overwritten(
+    command: str, options: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    target = tmp_path / "meta.json" if options else tmp_path / "data.keras"
+    target.write_text("{}", encoding="utf-8")
+    data = DIGITS / "calibration.npz" if options else target
+    run = nanoexport(
+        command, DIGITS / "digits.keras", "--data", data, *options, "-o", target, "--json"
+    )
+    refused(run, 2, "the output would replace")
+    assert target.read_text(encoding="utf-8") == "{}"
+
+
+@pytest.mark.parametrize("choice", [["--mode", "int16x8"], ["--edges", "float"]])
+def test_what_no_board_runs_is_not_converted_for_one(choice: list[str], tmp_path: Path) -> None:
+    run = nanoexport(
+        "convert", DIGITS / "digits.keras", "--data", DIGITS / "calibration.npz", *choice,
+        "--board", "host", "-o", tmp_path / "out.tflite", "--json",
+    )  # fmt: skip
+    refused(run, 2, "cannot be for a board", choice[1])
+
+
 # --- calibration data ----------------------------------------------------------------------------
 
 

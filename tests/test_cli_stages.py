@@ -22,6 +22,7 @@ from exporter.board import load_board
 from exporter.build.compile import Firmware
 from exporter.build.firmware import Settings, firmware_for
 from exporter.flash import RunningBoard, start
+from exporter.graph.tflite_reader import read_file
 from tests.hil.support import DIGITS, background, nanoexport, refused
 from tests.processes import wait_until_gone
 
@@ -362,3 +363,19 @@ def test_deploy(board: str, tmp_path: Path) -> None:
     assert (document["benchmark"]["instructions"] is None) == (board == "host")
     assert document["predicted"]["image_bytes"] == document["measured"]["image_bytes"]
     assert target.exists()
+
+
+def test_deploy_takes_what_convert_takes(tmp_path: Path) -> None:
+    """How samples are read, and metadata."""
+    target, metadata = tmp_path / "digits.tflite", tmp_path / "digits.yaml"
+    metadata.write_text(
+        f"title: Digits\noutputs: [{{labels: {[str(k) for k in range(10)]}}}]", encoding="utf-8"
+    )
+    run = nanoexport(
+        "deploy", DIGITS / "digits.keras", "--data", DIGITS / "calibration.npz", "--samples", "40",
+        "--metadata", metadata, "--board", "host", "-o", target, "--vectors", "3", "--json",
+    )  # fmt: skip
+    assert run.code == 0, run.err
+    assert run.document["conversion"]["samples"] == 40
+    stated = read_file(target)[0].metadata
+    assert stated is not None and stated.title == "Digits"

@@ -11,9 +11,11 @@ import pytest
 from exporter import pipeline
 from exporter.board import load_board
 from exporter.build.firmware import Settings
+from exporter.convert.finish import ConvertOptions
 from exporter.errors import BadInput, CheckFailed
 from exporter.hil.verify import Verification
 from exporter.pipeline import DeployRequest, deploy
+from exporter.samples import SampleOptions
 from tests.hil.support import DIGITS, dense_model, saved
 
 pytest_plugins = ["tests.hil.fixtures"]
@@ -56,15 +58,27 @@ def test_a_test_set_is_run_after_the_vectors(tmp_path: Path) -> None:
     assert done.accuracies.int8_board == done.accuracies.int8_host
 
 
+def test_a_test_set_is_read_by_the_options_and_whole(tmp_path: Path) -> None:
+    model = saved(tmp_path, dense_model(units=2, inputs=2))
+    rows = "".join(f"{k % 3},1,{'ab'[k % 2]}\n" for k in range(7))
+    (tmp_path / "test.csv").write_text(f"x,y,class\n{rows}", encoding="utf-8")
+    samples = SampleOptions(samples=3, csv_label="class")
+    request = request_for(
+        model, test_set=tmp_path / "test.csv", options=ConvertOptions(samples=samples)
+    )
+    accuracies = deploy(request, quiet).accuracies
+    assert accuracies is not None and accuracies.samples == 7
+
+
 @pytest.mark.parametrize(
     ("arrays", "told"),
     [
         ({"x": np.zeros((3, 4))}, "no test set"),
-        ({"x": np.zeros((3, 4)), "y": np.zeros(2, int)}, "cannot be used"),
-        ({"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, "cannot be used"),
-        ({"x": np.full((3, 4), np.nan), "y": np.zeros(3, int)}, "cannot be used"),
-        ({"x": np.zeros((3, 4)), "y": np.zeros(3)}, "cannot be used"),
-        ({"x": np.zeros((3, 7)), "y": np.zeros(3, int)}, "does not fit the model"),
+        ({"x": np.zeros((3, 4)), "y": np.zeros(2, int)}, "one label for each"),
+        ({"x": np.zeros((0, 4)), "y": np.zeros(0, int)}, "is empty"),
+        ({"x": np.full((3, 4), np.nan), "y": np.zeros(3, int)}, "NaN or infinite"),
+        ({"x": np.zeros((3, 4)), "y": np.zeros(3)}, "no test set"),
+        ({"x": np.zeros((3, 7)), "y": np.zeros(3, int)}, "wrong shape"),
     ],
     ids=["no labels", "lengths", "empty", "NaN", "float labels", "shape"],
 )

@@ -1,37 +1,57 @@
 """The process in which TensorFlow runs: `python -m exporter.convert.worker`.
 
-Requests (see exporter/worker.py):
+Requests (see exporter/worker.py), in this order:
 
     load      fields: path                          -> fields: kind, inputs
-    quantize  arrays: calibration, one per input    -> arrays: [flatbuffer as uint8]
+    observe   arrays: samples, one per input;
+              fields: histograms                    -> fields: tensors (names);
+                                                       arrays: [float64 [T, 2] lowest and highest,
+                                                                int64 [T, BINS] counts]
+    quantize  fields: settings, overrides           -> arrays: [flatbuffer as uint8]
     predict   arrays: data, one per input           -> arrays: one per output, float32
+    compare   arrays: integer flatbuffer as uint8,
+              samples, one per input;
+              fields: measured                      -> fields: tensors, weights, unmatched,
+                                                       measured, float_bytes, constants;
+                                                       arrays: float outputs, then integer ones
+    evaluate  arrays: as for compare; no bytes are
+              the float flatbuffer                  -> arrays: one per output, float32
+
+`quantize` uses what was observed last, and may be asked again with other settings; `overrides` are
+settings of single tensors by name.
 """
 
 from __future__ import annotations
 
-import importlib
-import time
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from exporter.convert import flatbuffer as fb
+from exporter.convert.bias_correction import corrected
+from exporter.convert.compare import compare, outputs_of
+from exporter.convert.int4 import with_int4_weights
+from exporter.convert.interchange import float_flatbuffer, for_device, predictions
+from exporter.convert.measures import as_fields
+from exporter.convert.observe import Observations, observe
+from exporter.convert.quantize import quantized
+from exporter.convert.ranges import chosen_range
+from exporter.convert.settings import ConvertSettings
 from exporter.convert.sources import Loaded, find_source
-from exporter.convert.sources.base import first_line, tensorflow
-from exporter.errors import BadInput
+from exporter.convert.sources.base import tensorflow
 from exporter.worker import Array, Message, Progress, serve
-
-PREDICTION_BATCH = 256
-_PROGRESS_SECONDS = 1.0
 
 
 class TrainedModelServer:
-    """One loaded model."""
+    """One loaded model, its float flatbuffer once it was asked for, and what was observed of it."""
 
     def __init__(self) -> None:
         self._model: Loaded | None = None
+        self._flatbuffer: bytes | None = None
+        self._samples: Sequence[Array] = ()
+        self._observed: Observations | None = None
 
     def load(self, request: Message, progress: Progress) -> Message:
         path = Path(request.fields["path"])
@@ -43,87 +63,84 @@ class TrainedModelServer:
         inputs = [asdict(i) for i in self._model.inputs]
         return Message("done", {"kind": source.kind, "inputs": inputs})
 
+    def observe(self, request: Message, progress: Progress) -> Message:
+        self._flatbuffer = self._flatbuffer or float_flatbuffer(self._loaded(), progress)
+        self._samples = for_device(self._loaded(), request.arrays)
+        histograms = bool(request.fields["histograms"])
+        observed = observe(self._flatbuffer, self._samples, progress, histograms=histograms)
+        self._observed = observed
+        ends = np.array([[o.lowest, o.highest] for o in observed.values()])
+        counts = np.array([o.counts for o in observed.values()])
+        return Message("done", {"tensors": self._observed_names()}, [ends, counts])
+
     def quantize(self, request: Message, progress: Progress) -> Message:
-        model = self._loaded()
-        progress("tracing the model for a batch of one")
-        function = _frozen_function(model, batch=1)
-        try:
-            flatbuffer = _converted(function, request.arrays, progress)
-        except Exception as error:  # whatever the converter raises: the model is the reason
-            raise _refused(error) from None
-        return Message("done", {}, [np.frombuffer(flatbuffer, np.uint8)])
+        assert self._flatbuffer is not None and self._observed is not None, "observe comes first"
+        settings = ConvertSettings(**request.fields["settings"])
+        progress("quantising")
+        overrides = request.fields["overrides"]
+        ranges = {
+            i: chosen_range(o, replace(settings, **overrides.get(name, {})))
+            for (i, o), name in zip(self._observed.items(), self._observed_names(), strict=True)
+        }
+        result = quantized(self._flatbuffer, ranges, settings)
+        if settings.weights == "int4":
+            result = with_int4_weights(result, self._flatbuffer)
+        if settings.bias_correction:
+            result = corrected(result, self._flatbuffer, self._samples, progress)
+        return Message("done", {}, [np.frombuffer(result, np.uint8)])
 
     def predict(self, request: Message, progress: Progress) -> Message:
-        model, tf = self._loaded(), tensorflow()
-        function = _frozen_function(model, batch=None)
-        count = len(request.arrays[0])
-        batches = []
-        for start in range(0, count, PREDICTION_BATCH):
-            progress(f"predicting {start} of {count}")
-            part = [tf.constant(a[start : start + PREDICTION_BATCH]) for a in request.arrays]
-            batches.append([np.asarray(t) for t in function(*part)])
-        return Message("done", {}, [np.concatenate(parts) for parts in zip(*batches, strict=True)])
+        return Message("done", {}, predictions(self._loaded(), request.arrays, progress))
+
+    def compare(self, request: Message, progress: Progress) -> Message:
+        assert self._flatbuffer is not None and self._observed is not None, "observe comes first"
+        found = compare(
+            self._flatbuffer,
+            request.arrays[0].tobytes(),
+            for_device(self._loaded(), request.arrays[1:]),
+            {i: (o.lowest, o.highest) for i, o in self._observed.items()},
+            request.fields["measured"],
+            progress,
+        )
+        fields = {
+            "tensors": [as_fields(m) for m in found.tensors],
+            "weights": [as_fields(m) for m in found.weights],
+            "unmatched": found.unmatched,
+            "measured": found.measured,
+            "float_bytes": found.float_bytes,
+            "constants": found.constants,
+        }
+        return Message("done", fields, [*found.float_outputs, *found.outputs])
+
+    def evaluate(self, request: Message, progress: Progress) -> Message:
+        flatbuffer = request.arrays[0].tobytes() or self._flatbuffer
+        assert flatbuffer is not None, "observe comes first"
+        data = for_device(self._loaded(), request.arrays[1:])
+        return Message("done", {}, outputs_of(flatbuffer, data, progress))
+
+    def _observed_names(self) -> list[str]:
+        assert self._flatbuffer is not None and self._observed is not None, "observe comes first"
+        tensors = fb.tensors(fb.parse(self._flatbuffer))
+        return [fb.name_of(tensors[i]) for i in self._observed]
 
     def _loaded(self) -> Loaded:
         assert self._model is not None, "load comes first"
         return self._model
 
 
-def _frozen_function(model: Loaded, batch: int | None) -> Any:
-    """The model as a concrete function without variables.
-
-    A fixed batch of one leaves no operator that computes shapes; variables as constants, because
-    the calibrator cannot read the variables of Keras 3.
-    """
-    tf = tensorflow()
-    freeze = importlib.import_module("tensorflow.python.framework.convert_to_constants")
-    specs = [tf.TensorSpec((batch, *i.shape), i.dtype, name=i.name) for i in model.inputs]
-    concrete = tf.function(model.call).get_concrete_function(*specs)
-    return freeze.convert_variables_to_constants_v2(concrete)
-
-
-def _converted(function: Any, calibration: Sequence[Array], progress: Progress) -> bytes:
-    """Full int8: weights per channel, activations, inputs, outputs; no float operator allowed."""
-    tf = tensorflow()
-    converter = tf.lite.TFLiteConverter.from_concrete_functions([function])
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: _samples(calibration, progress)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
-    converter.inference_input_type = tf.int8
-    converter.inference_output_type = tf.int8
-    return bytes(converter.convert())
-
-
-def _samples(calibration: Sequence[Array], progress: Progress) -> Iterator[list[Array]]:
-    count, last = len(calibration[0]), 0.0
-    for index in range(count):
-        if time.monotonic() - last > _PROGRESS_SECONDS:
-            progress(f"calibrating {index + 1} of {count} samples")
-            last = time.monotonic()
-        yield [array[index : index + 1] for array in calibration]
-    progress("quantising")
-
-
-def _refused(error: Exception) -> BadInput:
-    """The converter's long complaint, reduced to the line that names the operator."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [
-        line
-        for line in lines
-        if "not supported" in line.lower() or "not yet supported" in line or line.startswith("tf.")
-    ]
-    return BadInput(
-        "TensorFlow cannot make an int8 flatbuffer of this model",
-        value="; ".join(telling[:3])[:500] or first_line(error),
-        allowed="operators that have an int8 form",
-        next_step="replace the layer that this operator comes from",
-    )
-
-
 def main() -> None:
     """Serves until the host closes the pipe."""
     server = TrainedModelServer()
-    serve({"load": server.load, "quantize": server.quantize, "predict": server.predict})
+    serve(
+        {
+            "load": server.load,
+            "observe": server.observe,
+            "quantize": server.quantize,
+            "predict": server.predict,
+            "compare": server.compare,
+            "evaluate": server.evaluate,
+        }
+    )
 
 
 if __name__ == "__main__":

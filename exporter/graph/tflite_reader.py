@@ -8,9 +8,11 @@ one `BadInput`, and every count is checked against the file's size before it is 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 import struct
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +24,9 @@ import tflite
 
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Op, Option, Quantization, Tensor
+from exporter.graph.metadata import ENTRY, ModelMetadata, decode
+
+_log = logging.getLogger(__name__)
 
 IDENTIFIER = b"TFL3"
 
@@ -58,8 +63,14 @@ def read_file(path: Path) -> tuple[Graph, bytes]:
     Raises:
         BadInput: the file is missing, unreadable, not a TFLite flatbuffer, or corrupt.
     """
+    data = read_bytes(path)
+    return read(data, name=path.stem, source=str(path)), data
+
+
+def read_bytes(path: Path) -> bytes:
+    """The flatbuffer's bytes; raises BadInput where the file is missing or unreadable."""
     try:
-        data = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise BadInput(
             f"cannot read the model '{path}'",
@@ -67,11 +78,18 @@ def read_file(path: Path) -> tuple[Graph, bytes]:
             allowed="a TFLite flatbuffer (.tflite)",
             next_step="check the path",
         ) from error
-    return read(data, name=path.stem, source=str(path)), data
 
 
-def read(data: bytes, *, name: str = "model", source: str = "the model") -> Graph:
+def read(
+    data: bytes,
+    *,
+    name: str = "model",
+    source: str = "the model",
+    first_subgraph: bool = False,
+) -> Graph:
     """The graph in `data`, a whole TFLite flatbuffer.
+
+    `first_subgraph`: where there are several, the first is the graph, to be looked at only.
 
     Raises:
         BadInput: `data` is not a TFLite flatbuffer, is corrupt, or has more than one subgraph.
@@ -85,7 +103,7 @@ def read(data: bytes, *, name: str = "model", source: str = "the model") -> Grap
             "nanoexport convert MODEL --data CALIB.npz -o OUT.tflite",
         )
     try:
-        return _Reader(data, name).graph()
+        return _Reader(data, name).graph(first_subgraph)
     except BadInput:
         raise
     except CORRUPT as error:
@@ -104,8 +122,10 @@ class _Reader:
         self.name = name
         self.model: Any = tflite.Model.GetRootAsModel(data, 0)
 
-    def graph(self) -> Graph:
-        if self.model.SubgraphsLength() != 1:
+    def graph(self, first_subgraph: bool) -> Graph:
+        if self.model.SubgraphsLength() != 1 and not (
+            first_subgraph and self.model.SubgraphsLength() > 1
+        ):
             raise BadInput(
                 "the model has control flow",
                 value=f"{self.model.SubgraphsLength()} subgraphs",
@@ -121,7 +141,7 @@ class _Reader:
             self._op(index, subgraph.Operators(index), tensors)
             for index in range(self._count(subgraph.OperatorsLength()))
         )
-        return Graph(
+        graph = Graph(
             name=self.name,
             tensors=MappingProxyType(tensors),
             ops=ops,
@@ -129,6 +149,34 @@ class _Reader:
             outputs=self._ids(subgraph, "Outputs", tensors),
             sha256=hashlib.sha256(self.data).hexdigest(),
         )
+        return replace(graph, metadata=self._metadata(graph))
+
+    def _metadata(self, graph: Graph) -> ModelMetadata | None:
+        """What the file says of itself; with a warning, nothing where that makes no sense."""
+        try:
+            stored = self._metadata_bytes()
+            if stored is None:
+                return None
+            metadata = decode(stored)
+            shapes = [[graph[t].shape for t in ids] for ids in (graph.inputs, graph.outputs)]
+            misfits = metadata.misfits(*shapes)
+            if misfits:
+                raise ValueError("; ".join(misfits))
+        except CORRUPT as error:
+            # What a foreign file says is shown as escaped text, and not at length.
+            _log.warning("the metadata of '%s' is ignored: %.300s", self.name, ascii(str(error)))
+            return None
+        return metadata
+
+    def _metadata_bytes(self) -> bytes | None:
+        for number in range(self._count(self.model.MetadataLength())):
+            entry = self.model.Metadata(number)
+            if entry.Name() == ENTRY.encode():
+                buffer = self.model.Buffers(entry.Buffer())
+                if entry.Buffer() >= self.model.BuffersLength():
+                    raise ValueError(f"there is no buffer {entry.Buffer()}")
+                return self._vector(buffer, "Data").tobytes()
+        return None
 
     def _count(self, count: int) -> int:
         """A vector's length, refused where the file is too small to hold it."""
@@ -145,6 +193,8 @@ class _Reader:
         dtype = TYPE_NAMES[tensor.Type()]
         name = (tensor.Name() or b"").decode("utf-8") or f"tensor_{index}"
         data = self._constant(tensor, name, shape, dtype)
+        if data is not None and dtype == "int4":
+            dtype = "int8"  # unpacked: from here on nothing differs from weights that are small
         if data is None and prod(shape) > LARGEST_ACTIVATION:
             raise BadInput(
                 f"the tensor '{name}' is too large for any microcontroller",
@@ -189,6 +239,8 @@ class _Reader:
             )
         raw = self._vector(buffer, "Data").tobytes()
         values = np.frombuffer(raw, dtype=NUMPY_TYPES[dtype])
+        if dtype == "int4":
+            values = _unpacked(values, prod(shape))
         if values.size != prod(shape):
             raise ValueError(f"tensor '{name}' holds {values.size} values for the shape {shape}")
         values = values.reshape(shape)
@@ -197,8 +249,7 @@ class _Reader:
 
     def _op(self, index: int, operator: Any, tensors: Mapping[int, Tensor]) -> Op:
         code = self.model.OperatorCodes(operator.OpcodeIndex())
-        # Codes below 127 are also in the deprecated field; older files have them only there.
-        builtin = max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))
+        builtin = max(_builtin_code(code), int(code.DeprecatedBuiltinCode()))
         kind = OPERATOR_NAMES[builtin]
         if kind == "CUSTOM":
             kind = f"CUSTOM:{(code.CustomCode() or b'').decode('utf-8')}"
@@ -229,6 +280,30 @@ class _Reader:
         if None in ids:
             raise ValueError(f"{field.lower()} has an absent tensor")
         return tuple(value for value in ids if value is not None)
+
+
+def _builtin_code(code: Any) -> int:
+    """The field `builtin_code` itself.
+
+    The package's accessor answers with the deprecated field for codes below 127. Some writers leave
+    that one at 0, which is ADD; older files have nothing but that one: the larger is meant.
+    """
+    offset = code._tab.Offset(10)
+    if not offset:
+        return 0
+    (value,) = struct.unpack_from("<i", code._tab.Bytes, offset + code._tab.Pos)
+    return int(value)
+
+
+def _unpacked(packed: npt.NDArray[np.int8], count: int) -> npt.NDArray[np.int8]:
+    """int8 [count] from two int4 in each byte, the first in the low half.
+
+    Source: `UnpackDenseInt4IntoInt8` in tensorflow/lite/kernels/internal/portable_tensor_utils.cc.
+    """
+    if packed.size != -(-count // 2):
+        raise ValueError(f"{packed.size} bytes for {count} int4 values")
+    halves = np.stack([packed << 4 >> 4, packed >> 4], axis=1)
+    return np.asarray(halves.reshape(-1)[:count], np.int8)
 
 
 def _options(operator: Any) -> dict[str, Option]:

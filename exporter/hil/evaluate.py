@@ -10,68 +10,73 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from exporter.arrays import read_arrays
 from exporter.errors import BadInput
 from exporter.graph.ir import Tensor
 from exporter.hil.vectors import quantize
+from exporter.samples import ModelInput, SampleOptions, load_samples
 
 Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
 class TestSet:
-    """`x` float32 [N, ...] as the trained model takes it, `y` int [N] the right classes."""
+    """Samples as the trained model takes them, with the right classes `y` int64 [N].
 
-    x: Array
+    `arrays` has one float32 array [N, ...] per input; `class_names` go by the numbers in `y`.
+    """
+
+    arrays: tuple[Array, ...]
     y: Array
+    class_names: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.y)
 
 
-def load_test_set(path: Path) -> TestSet:
-    """The test set in an `.npz` with `x` and `y`.
+def load_test_set(
+    data: str | Path, inputs: Sequence[ModelInput], options: SampleOptions | None = None
+) -> TestSet:
+    """The labelled samples in `data`, of any kind, for a model with these inputs; by default all.
 
     Raises:
-        BadInput: missing arrays, unequal lengths, values that are not finite, no samples.
+        BadInput: no labels, or samples that do not fit the model.
     """
-    arrays = read_arrays(path)
-    if not {"x", "y"} <= arrays.keys():
+    samples = load_samples(data, inputs, options or SampleOptions(samples=None))
+    labels = samples.labels
+    if labels is None or labels.ndim != 1 or labels.dtype.kind not in "iu":
         raise BadInput(
-            f"'{path}' is no test set",
-            value=f"keys: {', '.join(arrays) or '(none)'}",
-            allowed="x: the inputs, y: the right classes",
+            f"'{data}' is no test set",
+            value="; ".join(["samples without the right classes", *samples.warnings]),
+            allowed="y in an .npz or from a function, a sub-folder for each class, or a column of "
+            "labels, which hold classes",
             next_step="save it again: numpy.savez('test.npz', x=samples, y=labels)",
         )
-    x, y = arrays["x"], arrays["y"].reshape(-1)
-    sizes = x.ndim > 0 and 0 < len(x) == len(y)
-    if (
-        not sizes
-        or x.dtype.kind not in "fiu"
-        or y.dtype.kind not in "iu"
-        or not np.isfinite(x).all()
-    ):
-        raise BadInput(
-            f"the test set '{path}' cannot be used",
-            value=f"x {x.dtype} {list(x.shape)}, y {y.dtype} {list(y.shape)}",
-            allowed="finite numbers x [N, ...] and integers y [N], N at least 1",
-        )
-    return TestSet(x.astype(np.float32), y.astype(np.int64))
+    return TestSet(samples.arrays, labels, samples.class_names)
 
 
-def vectors_of(test_set: TestSet, tensor: Tensor) -> list[list[Array]]:
-    """One vector for each sample, quantised for the model's input `tensor`.
+def real_inputs(tensors: Sequence[Tensor]) -> list[ModelInput]:
+    """A flatbuffer's inputs `tensors`, as samples are read for them."""
+    return [ModelInput(t.name, t.shape[1:], "float32") for t in tensors]
+
+
+def vectors_of(test_set: TestSet, tensors: Sequence[Tensor]) -> list[list[Array]]:
+    """One vector for each sample, quantised for the model's inputs `tensors`.
 
     Raises:
-        BadInput: the samples do not have the shape of the input.
+        BadInput: the samples do not have the shapes of the inputs.
     """
-    if test_set.x[0].size != tensor.elements:
+    found = [a[0].size for a in test_set.arrays]
+    if found != [t.elements for t in tensors]:
         raise BadInput(
             "the test set does not fit the model",
-            value=f"samples of shape {list(test_set.x.shape[1:])}",
-            allowed=f"samples of shape {list(tensor.shape[1:])} for the input '{tensor.name}'",
+            value=f"samples of {found} values",
+            allowed=", ".join(f"{list(t.shape[1:])} for the input '{t.name}'" for t in tensors),
         )
-    return [[sample.reshape(tensor.shape)] for sample in quantize(test_set.x, tensor)]
+    quantized = [quantize(a, t) for a, t in zip(test_set.arrays, tensors, strict=True)]
+    return [
+        [q[k].reshape(t.shape) for q, t in zip(quantized, tensors, strict=True)]
+        for k in range(len(test_set))
+    ]
 
 
 def scores(outputs: Sequence[Sequence[Array]]) -> Array:

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from exporter.errors import BadInput, CheckFailed
-from exporter.oracle.backends import find_backend
+from exporter.oracle.backends import DIALECTS, find_backend
 from exporter.worker import Array, Message, Worker, WorkerDied, WorkerFailed, WorkerTimedOut
 
 DEADLINE_S = 120.0
@@ -136,6 +136,7 @@ class Oracle:
                 f"the host reference {reference} refuses {self.name}",
                 value=str(failure),
                 allowed="a valid TFLite flatbuffer of operators that the reference implements",
+                next_step=_other_dialects(self.dialect),
             ) from None
 
 
@@ -154,6 +155,12 @@ def check_inputs(expected: Sequence[TensorInfo], inputs: Sequence[Array]) -> Non
                 value=f"{array.dtype.name} {list(array.shape)}",
                 allowed=f"{tensor.dtype} {list(tensor.shape)}",
             )
+
+
+def _other_dialects(dialect: str) -> str:
+    """Runtimes differ in what they implement: int4 in dense layers, for one, is litert's."""
+    others = " or ".join(f"--dialect {other}" for other in DIALECTS if other != dialect)
+    return f"the reference of another dialect may implement it: {others}"
 
 
 def _info(fields: dict[str, Any]) -> TensorInfo:

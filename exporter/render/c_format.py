@@ -42,6 +42,21 @@ def c_int32(value: int) -> str:
     return "(-2147483647 - 1)" if value == -(2**31) else str(int(value))
 
 
+def c_constant(value: bool | int | float | str | tuple[float, ...]) -> str:
+    """`value` as the replacement of a macro: a literal, or the initialiser of an array of float."""
+    if isinstance(value, str):
+        return c_string(value)
+    if isinstance(value, tuple):
+        return f"{{{', '.join(map(_short_float, value))}}}"
+    text = _short_float(value) if isinstance(value, float) else c_int32(value)
+    return f"({text})" if text.startswith("-") else text
+
+
+def _short_float(value: float) -> str:
+    """As people wrote it: nine digits are enough for the compiler to find the same float."""
+    return f"{float(f'{value:.9g}')!r}f"
+
+
 def c_values(values: Iterable[int | float], *, indent: int = 4) -> str:
     """The body of an array initialiser, wrapped at 100 columns, aligned by widest value."""
     array = np.asarray(list(values) if not isinstance(values, np.ndarray) else values).ravel()
@@ -75,6 +90,7 @@ FILTERS: dict[str, Callable[..., str]] = {
     "c_comment": c_comment,
     "c_string": c_string,
     "c_float": c_float,
+    "c_constant": c_constant,
     "c_int32": c_int32,
     "c_values": c_values,
     "c_bytes": c_bytes,

@@ -9,6 +9,7 @@ from exporter.graph.ir import Tensor, short_name
 from exporter.plan.program import GIVEN, Program, Stage, Step
 from exporter.render.c_format import c_identifier
 from exporter.render.environment import register, render, template_folder
+from exporter.render.metadata import model_notes, port_notes
 
 Arena = Literal["static", "caller"]
 """`static`: the model has an array. `caller`: the program lends one for each inference."""
@@ -109,6 +110,7 @@ def call_order(program: Program, stage: Stage) -> str:
 
 register(call_order, is_one_window, knows_its_row, layer_name, quantization_text, short_name)
 register(stage_kind, stage_name, stays_inside, takes_one_row, takes_rows)
+register(model_notes, port_notes)
 
 
 def render_model(

@@ -57,12 +57,40 @@ def _save_good_models(keras: Any, folder: Path) -> None:
     image.save(folder / "image.keras")
     image.save(folder / "image.h5")
     image.export(folder / "image_saved_model", verbose=False)
+    _save_flatbuffers(image, folder)
     image.save_weights(folder / "only.weights.h5")
+    keras_2: Any = importlib.import_module("tf_keras")
+    keras_2.Sequential([keras_2.Input((4,)), keras_2.layers.Dense(2)]).save(folder / "keras_2.h5")
     left, right = keras.Input((4,), name="left"), keras.Input((4,), name="right")
     difference = layers.Subtract(name="difference")([right, left])
     # right comes first in the model, left in the alphabet
     pair = keras.Model([right, left], [difference, layers.Dense(2, name="dense")(difference)])
     pair.save(folder / "pair.keras")
+
+
+def _save_flatbuffers(image: Any, folder: Path) -> None:
+    """image.tflite, and what is no float model of fixed size: int8, hybrid and dynamic.tflite."""
+    tf: Any = importlib.import_module("tensorflow")
+
+    def converter(function: Callable[[Any], Any], *shape: int | None) -> Any:
+        spec = tf.TensorSpec(shape, tf.float32, name="x")
+        concrete = tf.function(function).get_concrete_function(spec)
+        return tf.lite.TFLiteConverter.from_concrete_functions([concrete])
+
+    def write(name: str, converter: Any) -> None:
+        (folder / name).write_bytes(converter.convert())
+
+    saved = tf.lite.TFLiteConverter.from_saved_model(str(folder / "image_saved_model"))
+    write("image.tflite", saved)
+    saved.optimizations = [tf.lite.Optimize.DEFAULT]
+    x = np.random.default_rng(0).random((4, 1, *image.input_shape[1:]), np.float32)
+    saved.representative_dataset = lambda: ([sample] for sample in x)
+    write("int8.tflite", saved)
+    # Smaller weights than 1024 stay float.
+    hybrid = converter(lambda x: x @ tf.ones((64, 64)), 1, 64)
+    hybrid.optimizations = [tf.lite.Optimize.DEFAULT]
+    write("hybrid.tflite", hybrid)
+    write("dynamic.tflite", converter(tf.nn.relu, None, None, None, 3))
 
 
 def _save_bad_models(keras: Any, folder: Path) -> None:

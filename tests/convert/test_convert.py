@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-import sys
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from exporter.convert import TrainedModel, convert, convert_loaded, trained
-from exporter.convert.sources import find_source
+from exporter.convert import (
+    ConvertSettings,
+    TrainedModel,
+    convert,
+    convert_loaded,
+    convert_model,
+    trained,
+)
+from exporter.convert.sources import find_source, h5
 from exporter.errors import BadInput, CheckFailed, MissingTool
 from exporter.hil.vectors import dequantize, quantize
 from exporter.oracle import Oracle
 from exporter.worker import Worker
+from tests.conftest import MODELS
 from tests.convert.conftest import Zoo
 
 
-@pytest.mark.parametrize("source", ["image.keras", "image.h5", "image_saved_model"])
+@pytest.mark.parametrize("source", ["image.keras", "image.h5", "image_saved_model", "image.tflite"])
 def test_every_source_converts_and_predicts(zoo: Zoo, tmp_path: Path, source: str) -> None:
     lines: list[str] = []
     output = tmp_path / "out.tflite"
@@ -62,6 +67,75 @@ def test_same_files_same_bytes(zoo: Zoo, tmp_path: Path) -> None:
     assert len(digests) == 1
 
 
+def test_settings_reach_the_quantiser(zoo: Zoo, tmp_path: Path) -> None:
+    settings = ConvertSettings(edges="uint8", ranges="mse", weights="int4", bias_correction=True)
+    lines: list[str] = []
+    output = tmp_path / "out.tflite"
+    report = convert(zoo["image.tflite"], zoo["image.npz"], output, settings, progress=lines.append)
+    assert report.settings == settings
+    assert report.inputs[0].dtype == report.outputs[0].dtype == "uint8"
+    assert any("counting" in line for line in lines)
+    assert any("correcting the bias of layer 2 of 2" in line for line in lines)
+
+
+def test_one_observation_serves_many_settings(zoo: Zoo) -> None:
+    x = np.load(zoo["image.npz"])["x"]
+    with TrainedModel(zoo["image.keras"]) as model:
+        seen = model.observe([x])
+        flatbuffers = {model.quantized(ConvertSettings(ranges=r)) for r in ("minmax", "mse")}
+    assert len(flatbuffers) == 2
+    assert seen["image"].highest == x.max() and seen["image"].counts.sum() == x.size
+
+
+def test_a_float_flatbuffer_is_not_overwritten_by_its_own_conversion(zoo: Zoo) -> None:
+    before = zoo["image.tflite"].read_bytes()
+    with pytest.raises(BadInput, match="the output would replace"):
+        convert(zoo["image.tflite"], zoo["image.npz"], zoo["image.tflite"])
+    assert zoo["image.tflite"].read_bytes() == before
+
+
+def test_calibration_data_is_not_overwritten(zoo: Zoo) -> None:
+    before = zoo["image.npz"].read_bytes()
+    with pytest.raises(BadInput, match="the output would replace"):
+        convert(zoo["image.tflite"], zoo["image.npz"], zoo["image.npz"])
+    assert zoo["image.npz"].read_bytes() == before
+
+
+# --- objects of a running program ----------------------------------------------------------------
+
+
+def test_a_keras_object_converts_as_its_file_does(zoo: Zoo, tmp_path: Path) -> None:
+    keras: Any = import_module("keras")
+    x = np.load(zoo["image.npz"])["x"]
+    model = keras.models.load_model(zoo["image.keras"])
+    report = convert_model(model, x, tmp_path / "object.tflite")
+    again = convert(zoo["image.keras"], zoo["image.npz"], tmp_path / "file.tflite")
+    assert (report.inputs, report.operators) == (again.inputs, again.operators)
+    assert report.model == model.name
+
+
+def test_a_concrete_function_with_variables_converts(tmp_path: Path) -> None:
+    tf: Any = pytest.importorskip("tensorflow", reason="needs TensorFlow (the extra `convert`)")
+    kernel = tf.Variable(np.eye(4, dtype=np.float32))
+    function = tf.function(lambda right, left: [left @ kernel, left - right])
+    specs = [tf.TensorSpec((None, 4), tf.float32, name=n) for n in ("right", "left")]
+    rng = np.random.default_rng(0)
+    samples = {
+        "left": rng.uniform(-1, 1, (20, 4)).astype(np.float32),
+        "right": rng.uniform(0, 50, (20, 4)).astype(np.float32),
+    }
+    concrete = function.get_concrete_function(*specs)
+    report = convert_model(concrete, samples, tmp_path / "out.tflite")
+    assert report.operators == {"FULLY_CONNECTED": 1, "SUB": 1}
+    assert report.outputs[0].scale == pytest.approx(2 / 255, rel=0.1)
+
+
+def test_an_object_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="no model that can be converted") as caught:
+        convert_model(object(), np.zeros((1, 4), np.float32), tmp_path / "out.tflite")
+    assert "get_concrete_function" in str(caught.value.next_step)
+
+
 # --- models that must be refused -----------------------------------------------------------------
 
 
@@ -73,15 +147,18 @@ def test_same_files_same_bytes(zoo: Zoo, tmp_path: Path) -> None:
         ("integer.keras", "the input 'x' is not float32", "int32 [?, 4]"),
         ("batch.keras", "the input 'x' has no batch dimension of one", "float32 [8, 4]"),
         ("only.weights.h5", "holds weights without a model", "model_config"),
-        ("broken.keras", "Keras cannot load the model", "zip"),
-        ("truncated.keras", "Keras cannot load the model", ""),
+        ("broken.keras", "is not a Keras 3 model, or is cut short", "zip"),
+        ("truncated.keras", "is not a Keras 3 model, or is cut short", "bytes"),
         ("broken.h5", "is not an HDF5 file", "not a mo"),
         ("truncated.h5", "Keras cannot load the model", ""),
         ("empty_folder", "is not a SavedModel", "saved_model.pb"),
         ("broken_folder", "TensorFlow cannot load the SavedModel", ""),
         ("absent.keras", "there is no model at", None),
-        ("model.onnx", "of a format that cannot be converted", ".onnx"),
-        ("model.tflite", "of a format that cannot be converted", ".tflite"),
+        ("model.joblib", "of a format that cannot be converted", ".joblib"),
+        ("int8.tflite", "is converted already", "CONV_2D"),
+        ("hybrid.tflite", "has integer weights under float activations", "FULLY_CONNECTED"),
+        ("dynamic.tflite", "has a dynamic shape", "float32 [?, ?, ?, 3]"),
+        ("model.tflite", "is not a TFLite flatbuffer", "identifier"),
     ],
 )
 def test_bad_models(zoo: Zoo, tmp_path: Path, model: str, what: str, value: str | None) -> None:
@@ -126,41 +203,37 @@ def test_errors_come_through_from_the_worker(
     assert [p.name for p in tmp_path.iterdir()] == ["x.npz"], "something was left on disk"
 
 
-def keras_2_model() -> Path:
-    path = Path(__file__).resolve().parents[2] / ".." / "shared" / "models" / "vww_96.h5"
+@pytest.mark.parametrize(
+    ("name", "version", "shape"),
+    [
+        ("image.h5", 3, (6, 6, 2)),
+        ("keras_2.h5", 2, (4,)),
+        ("vww_96.h5", 2, (96, 96, 3)),
+        ("pretrainedResnet.h5", 2, (32, 32, 3)),
+    ],
+)
+def test_h5_files_are_read_by_the_keras_that_wrote_them(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch, name: str, version: int, shape: tuple[int, ...]
+) -> None:
+    """Keras 3 reads some files of Keras 2, and refuses vww_96.h5 for instance."""
+    path = zoo[name] if zoo[name].exists() else MODELS / name
     if not path.exists():
         pytest.skip("needs ../shared/models")
-    return path
+
+    def must_not_run(path: Path) -> Any:
+        raise AssertionError("the wrong Keras")
+
+    wrong = "_load_with_keras_2" if version == 3 else "load_with_keras_3"
+    monkeypatch.setattr(h5, wrong, must_not_run)
+    assert find_source(path).load(path).inputs[0].shape == shape
 
 
-@pytest.fixture
-def tf_keras(monkeypatch: pytest.MonkeyPatch, zoo: Zoo) -> SimpleNamespace:
-    """A stand-in for the package tf_keras, whose presence the test decides by `found`."""
-    keras: Any = import_module("keras")
-    stand_in = SimpleNamespace(found=True)
-    stand_in.models = SimpleNamespace(
-        load_model=lambda path, compile: keras.models.load_model(zoo["image.keras"])  # noqa: A006
-    )
-    real = find_spec
-    monkeypatch.setitem(sys.modules, "tf_keras", stand_in)
-    monkeypatch.setattr(
-        "importlib.util.find_spec",
-        lambda name: (stand_in if stand_in.found else None) if name == "tf_keras" else real(name),
-    )
-    monkeypatch.delenv("TF_USE_LEGACY_KERAS", raising=False)
-    return stand_in
-
-
-def test_what_keras_3_cannot_load_tf_keras_does(tf_keras: SimpleNamespace) -> None:
-    path = keras_2_model()
-    assert find_source(path).load(path).inputs[0].name == "image"
-
-
-def test_without_tf_keras_its_installation_is_named(tf_keras: SimpleNamespace) -> None:
-    tf_keras.found = False
-    path = keras_2_model()
-    with pytest.raises(MissingTool, match="Keras 3 cannot load") as caught:
-        find_source(path).load(path)
+def test_without_tf_keras_its_installation_is_named(
+    zoo: Zoo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(MissingTool, match="was written by Keras 2, and tf_keras") as caught:
+        find_source(zoo["keras_2.h5"]).load(zoo["keras_2.h5"])
     assert caught.value.next_step == "pip install 'tf_keras==2.19.0'"
     assert caught.value.exit_code == 3
 

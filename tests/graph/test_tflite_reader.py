@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import tflite
 
+from exporter.convert.int4 import packed
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Quantization
 from exporter.graph.tflite_reader import read, read_file
@@ -209,3 +210,46 @@ def test_ports_that_do_not_exist_are_refused(inputs: list[int], outputs: list[in
     builder.tensor("x", [1])
     with pytest.raises(BadInput, match="corrupt"):
         read(builder.finish(inputs, outputs))
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 16])
+def test_int4_constants_are_read_as_int8(count: int) -> None:
+    """Two to a byte, the first in the low half."""
+    values = (np.arange(count) * 5 % 16 - 8).astype(np.int8)
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1, count], scale=0.5)
+    w = builder.tensor("w", [1, count], "int4", 0.1, data=packed(values).tobytes())
+    y = builder.tensor("y", [1, 1], scale=0.25)
+    builder.op("FULLY_CONNECTED", [x, w, -1], [y])
+    weights = read(builder.finish([x], [y]))[w]
+    assert weights.dtype == "int8" and weights.constant.tolist() == [values.tolist()]
+
+
+def test_several_subgraphs_are_read_only_to_be_looked_at() -> None:
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1])
+    builder.other_subgraphs.append("body")
+    data = builder.finish([x], [x])
+    assert read(data, first_subgraph=True).inputs == (x,)
+    with pytest.raises(BadInput, match="control flow"):
+        read(data)
+
+
+def test_int4_constants_of_a_wrong_size_are_refused() -> None:
+    builder = ModelBuilder()
+    x = builder.tensor("x", [1, 4], scale=0.5)
+    w = builder.tensor("w", [1, 4], "int4", 0.1, data=b"123")
+    y = builder.tensor("y", [1, 1], scale=0.25)
+    builder.op("FULLY_CONNECTED", [x, w, -1], [y])
+    with pytest.raises(BadInput, match="corrupt"):
+        read(builder.finish([x], [y]))
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_an_operator_is_known_by_either_of_its_codes(
+    monkeypatch: pytest.MonkeyPatch, code: int
+) -> None:
+    """Some writers leave the older field at 0, which is ADD."""
+    write = tflite.OperatorCodeAddDeprecatedBuiltinCode
+    monkeypatch.setattr(tflite, "OperatorCodeAddDeprecatedBuiltinCode", lambda b, _: write(b, code))
+    assert [op.kind for op in read(_conv_model()).ops] == ["CONV_2D"]
