@@ -10,6 +10,7 @@ valid models, and a crash must end as an error that names the model.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from exporter.errors import BadInput, CheckFailed
-from exporter.oracle.backends import DIALECTS, find_backend
+from exporter.oracle.backends import DIALECTS, Backend, find_backends
 from exporter.worker import Array, Message, Worker, WorkerDied, WorkerFailed, WorkerTimedOut
 
 DEADLINE_S = 120.0
@@ -41,7 +42,7 @@ class TensorInfo:
 class Oracle:
     """One model loaded in the reference of `dialect` ("tflite" or "litert").
 
-    Raises MissingTool where no reference is installed, BadInput where the reference refuses the
+    Raises MissingTool where no reference is installed, BadInput where every one that is refuses the
     model, CheckFailed where it crashes or exceeds `deadline_s` seconds in one call. After a crash
     the next call starts a new process.
     """
@@ -57,15 +58,16 @@ class Oracle:
     ) -> None:
         self.dialect = dialect
         self.name = name
-        self.backend = find_backend(dialect)
         self.inputs: list[TensorInfo] = []
         self.outputs: list[TensorInfo] = []
         self._model = np.frombuffer(model, np.uint8)
         self._deadline_s = deadline_s
         self._worker_module = worker_module
         self._worker: Worker | None = None
+        first, *others = find_backends(dialect)
+        self.backend = first
         try:
-            self._loaded_worker()
+            self._load_first_that_takes_it(others)
         except BaseException:
             self.close()
             raise
@@ -102,6 +104,19 @@ class Oracle:
         worker = self._loaded_worker()
         check_inputs(self.inputs, inputs)
         return self._request(worker, Message(kind, {}, inputs))
+
+    def _load_first_that_takes_it(self, others: Sequence[Backend]) -> None:
+        """Backends of one dialect give the same bits, and differ in what they implement."""
+        try:
+            self._loaded_worker()
+        except BadInput as refusal:
+            for backend in others:
+                self.close()
+                self.backend = backend
+                with contextlib.suppress(BadInput):
+                    self._loaded_worker()
+                    return
+            raise refusal
 
     def _loaded_worker(self) -> Worker:
         if self._worker is not None and self._worker.alive:
@@ -158,7 +173,6 @@ def check_inputs(expected: Sequence[TensorInfo], inputs: Sequence[Array]) -> Non
 
 
 def _other_dialects(dialect: str) -> str:
-    """Runtimes differ in what they implement: int4 in dense layers, for one, is litert's."""
     others = " or ".join(f"--dialect {other}" for other in DIALECTS if other != dialect)
     return f"the reference of another dialect may implement it: {others}"
 

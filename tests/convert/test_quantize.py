@@ -20,6 +20,7 @@ from exporter.graph.tflite_reader import read
 from exporter.hil.vectors import dequantize, quantize
 from exporter.ops.base import Target
 from exporter.oracle import Oracle
+from exporter.oracle.backends import TENSORFLOW, TFLITE_RUNTIME
 from exporter.plan.compile import compile_model
 from exporter.worker import Array
 from tests.convert.float_models import (
@@ -216,7 +217,17 @@ def test_int4_weights_compute_what_litert_says_and_stay_near_the_float_model(cnn
     assert worst(data, "litert") < 0.15
 
 
-def test_a_runtime_that_refuses_int4_names_the_dialect_that_does_not(cnn: bytes) -> None:
+def test_what_one_runtime_refuses_another_of_the_dialect_computes(cnn: bytes) -> None:
+    data, _ = quantised(cnn, weights="int4")
+    with Oracle(data, "tflite") as oracle:
+        assert oracle.backend is TENSORFLOW
+    assert worst(data, "tflite") < 0.15
+
+
+def test_a_runtime_that_refuses_int4_names_the_dialect_that_does_not(
+    cnn: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("exporter.oracle.oracle.find_backends", lambda _: (TFLITE_RUNTIME,))
     data, _ = quantised(cnn, weights="int4")
     with pytest.raises(BadInput, match=r"tflite-runtime 2\.14 refuses") as caught:
         Oracle(data, "tflite")

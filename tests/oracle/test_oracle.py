@@ -92,7 +92,7 @@ def test_tensorflow_stands_in_for_tflite_runtime(monkeypatch: pytest.MonkeyPatch
     x = np.random.default_rng(2).integers(-128, 128, (1, 6, 6, 3)).astype(np.int8)
     with Oracle(model) as oracle:
         expected = oracle.run_all([x])
-    monkeypatch.setattr("exporter.oracle.oracle.find_backend", lambda dialect: TENSORFLOW)
+    monkeypatch.setattr("exporter.oracle.oracle.find_backends", lambda dialect: (TENSORFLOW,))
     with Oracle(model) as oracle:
         got = oracle.run_all([x])
     assert set(got) == set(expected)
