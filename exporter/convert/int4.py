@@ -8,6 +8,8 @@ int8 form: that is what every runtime that can unpack int4 accepts.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
 
@@ -24,10 +26,12 @@ LARGEST_BIAS = 2**30
 def with_int4_weights(flatbuffer: bytes, trained: bytes) -> bytes:
     """An int8 flatbuffer with the weights of `trained`, the float one it was made of, as int4."""
     model, original = fb.parse(flatbuffer), fb.parse(trained)
-    for layer, float_layer in fb.paired(model, original):
-        weights = _float_weights(model, layer, original, float_layer)
+    pairs = fb.paired(model, original)
+    twins = {layer.weights: (layer, twin) for layer, twin in pairs}
+    for index, (layer, twin) in twins.items():
+        weights = _float_weights(model, layer, original, twin)
         if weights is not None:
-            _repack(model, layer, weights)
+            _repack(model, [other for other, _ in pairs if other.weights == index], weights)
     return fb.serialise(model)
 
 
@@ -36,7 +40,7 @@ def _float_weights(
 ) -> Array | None:
     """The weights before rounding; where a quantiser of the training hides them, the int8 ones.
 
-    None for weights that are no int8 constant: they are computed, or int4 already.
+    None for weights that are no int8 constant: they are computed.
     """
     stored = fb.constant(model, layer.weights)
     if stored is None or stored.dtype != np.int8:
@@ -47,22 +51,29 @@ def _float_weights(
     return stored * _along(fb.scales(model, layer.weights), stored.ndim, layer.axis)
 
 
-def _repack(model: fb.Model, layer: fb.WeightLayer, weights: Array) -> None:
-    """Replaces weights and bias of one layer."""
-    scales = channel_scales(weights, layer.axis)
-    if layer.bias is not None:
-        bias = fb.constant(model, layer.bias)
-        assert bias is not None, "the quantiser writes constant biases"
-        real = bias * fb.scales(model, layer.bias)
-        input_scale = fb.scales(model, layer.input)
+def _repack(model: fb.Model, layers: Sequence[fb.WeightLayer], weights: Array) -> None:
+    """Replaces the weights of the layers that share them, and the biases of each."""
+    index, axis = layers[0].weights, layers[0].axis
+    scales = channel_scales(weights, axis)
+    biases = {layer.bias: _real_bias(model, layer) for layer in layers if layer.bias is not None}
+    for real, input_scale in biases.values():
         # A channel of next to no weights would state its bias in steps too small to count them.
         scales = np.maximum(scales, np.abs(real) / input_scale / LARGEST_BIAS).astype(np.float32)
+    for bias, (real, input_scale) in biases.items():
         bias_scales = (input_scale * scales).astype(np.float32)
-        fb.set_scales(model, layer.bias, bias_scales, axis=0)
-        fb.set_data(model, layer.bias, np.rint(real / bias_scales).astype(bias.dtype))
-    fb.set_scales(model, layer.weights, scales, axis=layer.axis)
-    fb.set_data(model, layer.weights, packed(rounded(weights, scales, layer.axis)))
-    fb.tensors(model)[layer.weights].type = fb.schema().TensorType.INT4
+        fb.set_scales(model, bias, bias_scales, axis=0)
+        fb.set_data(model, bias, np.rint(real / bias_scales).astype(np.int32))
+    fb.set_scales(model, index, scales, axis=axis)
+    fb.set_data(model, index, packed(rounded(weights, scales, axis)))
+    fb.tensors(model)[index].type = fb.schema().TensorType.INT4
+
+
+def _real_bias(model: fb.Model, layer: fb.WeightLayer) -> tuple[Array, Array]:
+    """The bias of a layer as real numbers [C], and the scale [1] of its input."""
+    assert layer.bias is not None
+    bias = fb.constant(model, layer.bias)
+    assert bias is not None, "the quantiser writes constant biases"
+    return bias * fb.scales(model, layer.bias), fb.scales(model, layer.input)
 
 
 def channel_scales(weights: Array, axis: int) -> npt.NDArray[np.float32]:

@@ -254,6 +254,26 @@ def test_a_channel_without_weights_keeps_a_bias_that_fits() -> None:
     assert np.allclose(real(bias), [1, 5], rtol=1e-2)
 
 
+def test_layers_that_share_int4_weights_keep_their_own_biases() -> None:
+    """Each bias is in steps of its own layer's input scale, and of the one weight scale."""
+    kernel = np.random.default_rng(1).normal(size=(4, 4)).astype(np.float32)
+
+    def function(x: Any) -> Any:
+        shared = tf().constant(kernel)
+        first = tf().nn.relu(tf().matmul(x, shared) + [1.0, 2.0, 3.0, 4.0])
+        return tf().matmul(first, shared) + [40.0, 30.0, 20.0, 10.0]
+
+    samples = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
+    graph = read(converted(flatbuffer_of(function, (4,)), samples, ConvertSettings(weights="int4")))
+    first, second = (op for op in graph.ops if op.kind == "FULLY_CONNECTED")
+    assert first.input(1) == second.input(1)
+    for op, wanted in ((first, [1, 2, 3, 4]), (second, [40, 30, 20, 10])):
+        bias, inputs, weights = (graph[op.input(k)].quantization for k in (2, 0, 1))
+        assert bias and inputs and weights
+        assert np.allclose(bias.scales, inputs.scale * np.array(weights.scales), rtol=1e-6)
+        assert np.allclose(real(graph[op.input(2)]), wanted, rtol=1e-2)
+
+
 # --- bias correction -----------------------------------------------------------------------------
 
 
