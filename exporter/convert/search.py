@@ -160,10 +160,12 @@ def search(bench: Bench, settings: ConvertSettings, limit: float, *, int16: bool
     state = _Search(bench, limit)
     state.attempt(Candidate(named(settings), settings))
     for step in (_whole_model, _biases, _single_tensors):
+        if state.done:
+            break  # a step measures before it names its first candidate
         for candidate in step(state):
+            state.attempt(candidate)
             if state.done:
                 break
-            state.attempt(candidate)
     if int16 and not state.tries[-1].passed and settings.mode == "int8":
         state.attempt(_sixteen(settings))
     assert state.best is not None, "the first attempt has a score, or raised"

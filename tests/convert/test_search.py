@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -47,6 +48,17 @@ def test_the_first_candidate_under_the_limit_ends_it() -> None:
 
 def test_settings_that_are_good_enough_stay() -> None:
     assert [t.label for t in found(lambda _: 1.0).tries] == ["minmax"]
+
+
+def test_no_tensor_is_measured_once_the_search_has_ended() -> None:
+    measured: list[bytes] = []
+
+    def worst(flatbuffer: bytes) -> list[str]:
+        measured.append(flatbuffer)
+        return TENSORS
+
+    watching = replace(bench(lambda _: 0.0), worst=worst)
+    assert search(watching, ConvertSettings(), 1.0, int16=False).passed and not measured
 
 
 def test_biases_are_corrected_on_the_best_ranges() -> None:
