@@ -100,7 +100,8 @@ def gives_classes(outputs: Array, evaluation: Evaluation) -> bool:
     reconstructs = any(scores == array[0].size for array in evaluation.arrays)
     labels = evaluation.labels
     if labels is not None:
-        return labels.ndim == 1 and labels.dtype.kind in "iu"
+        whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+        return bool(whole and labels.min() >= 0 and labels.max() < class_count(outputs))
     return not reconstructs and scores <= MOST_CLASSES
 
 

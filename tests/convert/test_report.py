@@ -13,7 +13,7 @@ import pytest
 
 from exporter.arrays import Array
 from exporter.convert.convert import ConvertReport, TensorReport
-from exporter.convert.evaluation import Evaluation, confusion, yardstick
+from exporter.convert.evaluation import Evaluation, confusion, gives_classes, yardstick
 from exporter.convert.measures import Comparison, Spread, TensorMeasure, WeightMeasure
 from exporter.convert.report import Judgement, check_folder, write_report
 from exporter.convert.report.findings import findings
@@ -137,6 +137,15 @@ def test_names_are_text_whatever_they_hold() -> None:
     judgement = judged(3, replace(TENSOR, name=evil), names=(evil, "b", "c"))
     read = Reader(page(replace(CONVERSION, model=evil), judgement))
     assert "script" not in read.tags and evil in read.text
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes"), [([0, 1, 2], True), ([0, 1, 57], False), ([-1, 0, 1], False)]
+)
+def test_whole_numbers_beyond_the_scores_are_no_classes(labels: list[int], classes: bool) -> None:
+    """Ages, say, which --metric mae judges: they have no place in a table of classes."""
+    evaluation = Evaluation("ages", (np.zeros((3, 8), np.float32),), np.array(labels))
+    assert gives_classes(np.zeros((3, 3), np.float32), evaluation) == classes
 
 
 def test_confusions_stand_side_by_side() -> None:
