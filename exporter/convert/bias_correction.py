@@ -94,7 +94,7 @@ def _shifted(flatbuffer: bytes, layer: fb.WeightLayer, shift: _Floats) -> bytes 
     bias = fb.constant(model, layer.bias)
     if bias is None or bias.shape != shift.shape:
         return None
-    limits = np.iinfo(np.int32)
+    limits = np.iinfo(bias.dtype)
     steps = np.rint(shift / fb.scales(model, layer.bias)).astype(np.int64)
     better = np.clip(bias + steps, limits.min, limits.max).astype(bias.dtype)
     if np.array_equal(better, bias):
