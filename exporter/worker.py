@@ -22,6 +22,7 @@ import json
 import logging
 import os
 import shlex
+import signal
 import struct
 import subprocess
 import sys
@@ -148,7 +149,8 @@ def _answer(handler: Handler, request: Message, progress: Progress) -> Message:
 class Worker:
     """A running worker. Use it as a context manager, or call `close`.
 
-    `python` is the interpreter. Raises OSError where it is none.
+    `python` is the interpreter. Raises OSError where it is none. The worker's temporary files are
+    in a folder that goes with it: it may be ended while it has some.
     """
 
     def __init__(
@@ -160,18 +162,25 @@ class Worker:
         **environment: str,
     ) -> None:
         self._log = tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
+        self._folder = tempfile.TemporaryDirectory(prefix="nanoexport-", ignore_cleanup_errors=True)
         # -P and PYTHONPATH: the worker runs this very package, and nothing of the current folder.
         path = os.pathsep.join([str(_PACKAGE_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
         argv = [python, "-P", "-m", module, *arguments]
         _log.info("%s &", shlex.join(argv))
-        self._process = subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            env=tool_environment({"PYTHONPATH": path, **environment}),
-            start_new_session=True,
-        )
+        extra = {"PYTHONPATH": path, "TMPDIR": self._folder.name, **environment}
+        try:
+            self._process = subprocess.Popen(
+                argv,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._log,
+                env=tool_environment(extra),
+                start_new_session=True,
+            )
+        except BaseException:
+            self._log.close()
+            self._folder.cleanup()
+            raise
         self._timed_out = False
 
     def __enter__(self) -> Worker:
@@ -202,15 +211,22 @@ class Worker:
             reply = self._exchange(message, deadline_s, progress or (lambda _: None))
         except OSError:  # the pipe broke while the request was being written
             reply = None
+        except BaseException:  # of `progress`, or Ctrl-C: the next request would get this answer
+            self.close()
+            raise
         if self._timed_out:
             self.close()
             raise WorkerTimedOut
         if reply is None:
-            raise WorkerDied(self._how_it_ended(), self.log_tail())
+            death = WorkerDied(self._how_it_ended(), self.log_tail())
+            self.close()
+            raise death
         return _checked(reply)
 
     def _exchange(self, message: Message, deadline_s: float, progress: Progress) -> Message | None:
         assert self._process.stdin is not None and self._process.stdout is not None
+        if self._process.stdin.closed:
+            return None
         with _Alarm(deadline_s, self._expire) as alarm:
             send(self._process.stdin, message)
             while (reply := receive(self._process.stdout)) is not None:
@@ -221,9 +237,14 @@ class Worker:
         return None
 
     def _expire(self) -> None:
-        """Called by the alarm's thread: the blocked read or write then ends by itself."""
+        """Called by the alarm's thread: the blocked read or write then ends by itself.
+
+        The whole group: what the worker forked has the other end of the pipe too.
+        """
         self._timed_out = True
-        self._process.kill()
+        if self._process.returncode is None:  # not reaped: its id cannot be another process by now
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._process.pid, signal.SIGKILL)
 
     def _how_it_ended(self) -> str:
         try:
@@ -235,8 +256,8 @@ class Worker:
         """The last lines that the worker's libraries printed."""
         if self._log.closed:
             return ""
-        self._log.seek(0)
-        return tail(self._log.read().decode(errors="replace"))
+        size = os.fstat(self._log.fileno()).st_size  # the file position is shared with the worker
+        return tail(os.pread(self._log.fileno(), size, 0).decode(errors="replace"))
 
     def close(self) -> None:
         """Ends the worker, whatever it is doing. Harmless once it has ended."""
@@ -246,6 +267,7 @@ class Worker:
             self._process.stdin.close()
         kill_group(self._process)
         self._log.close()
+        self._folder.cleanup()
 
 
 class _Alarm:

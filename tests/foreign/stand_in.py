@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 import time
 
 from exporter.foreign.processes import listened
@@ -19,6 +20,13 @@ def convert(request: Message, progress: Progress) -> Message:
     if how == "hang":
         progress("working")
         time.sleep(600)
+    if how == "fork":
+        os.fork()
+        time.sleep(600)
+    if how == "late":
+        progress("working")
+    if how == "litter":
+        return Message("done", {"folder": tempfile.mkdtemp()})
     if how == "fail":
         raise RuntimeError("out of ideas")
     if how == "ask":

@@ -29,6 +29,7 @@ def ask(how: str, converter: Converter = STAND_IN) -> Message:
     [
         ("crash", "stand-in crashed on the model 'm.onnx'", "SIGABRT; something about memory"),
         ("hang", "stand-in did not answer on the model 'm.onnx'", "nothing for 2 s"),
+        ("fork", "stand-in did not answer on the model 'm.onnx'", "nothing for 2 s"),
         ("fail", "stand-in failed on the model 'm.onnx'", "RuntimeError: out of ideas"),
     ],
 )
