@@ -8,7 +8,7 @@ what does not compute the same is refused.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -60,9 +60,8 @@ def matched(flatbuffer: bytes, original: Original) -> Matched:
     worst = _Difference()
     for inputs in _layouts(model, original):
         got = _outputs(fb.serialise(model), inputs, original.samples)
-        found = [_found(expected, got, worst) for expected in original.expected]
-        places = [f for f in found if f is not None]
-        if len(places) == len(found):
+        places = _places(original, got, worst)
+        if places is not None:
             graph.outputs = [int(graph.outputs[number]) for number, _ in places]
             _name(model, original)
             return Matched(fb.serialise(model), inputs, tuple(axes for _, axes in places))
@@ -169,11 +168,30 @@ class _Difference:
         return found
 
 
-def _found(expected: Array, got: Sequence[Array], worst: _Difference) -> tuple[int, Axes] | None:
+def _places(
+    original: Original, got: Sequence[Array], worst: _Difference
+) -> list[tuple[int, Axes]] | None:
+    """Which of the flatbuffer's outputs each of the model's is, and its axes; None if one is none.
+
+    Each of them once: two outputs may be the same on these samples, and not on others.
+    """
+    free, places = dict(enumerate(got)), []
+    for expected in original.expected:
+        found = _found(expected, free, worst)
+        if found is None:
+            return None
+        places.append(found)
+        del free[found[0]]
+    return places
+
+
+def _found(
+    expected: Array, got: Mapping[int, Array], worst: _Difference
+) -> tuple[int, Axes] | None:
     """Which of the flatbuffer's outputs this is, and the axes in which it comes."""
     for axes in dict.fromkeys((_channel_last(expected.ndim - 1), None)):
         moved = expected if axes is None else expected.transpose(0, *(a + 1 for a in axes))
-        for number, array in enumerate(got):
+        for number, array in got.items():
             if array.shape == moved.shape and worst.between(moved, array) <= TOLERANCE:
                 return number, axes
     return None
