@@ -9,19 +9,18 @@ where the model's outputs come closer to the float ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from exporter.convert import flatbuffer as fb
-from exporter.convert.interpret import Interpreter
+from exporter.convert.interpret import Interpreter, Progress
 from exporter.worker import Array
 
 MOST_SAMPLES = 64
 
-Progress = Callable[[str], None]
 _Floats = npt.NDArray[np.float64]
 
 

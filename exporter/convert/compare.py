@@ -5,15 +5,14 @@ In the worker. Memory does not grow with the number of samples, but for the mode
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from exporter.convert import flatbuffer as fb
-from exporter.convert.interpret import Interpreter
+from exporter.convert.interpret import Interpreter, Progress, told
 from exporter.convert.measures import (
     HISTOGRAM_BINS,
     Comparison,
@@ -25,9 +24,6 @@ from exporter.convert.measures import (
 )
 from exporter.worker import Array
 
-Progress = Callable[[str], None]
-
-_PROGRESS_SECONDS = 1.0
 _INT4_SIGN = 8
 
 
@@ -151,8 +147,8 @@ def compare(
     floats, integers = Interpreter(float_flatbuffer), Interpreter(int_flatbuffer, exact=True)
     measured = evenly(len(samples[0]), most_measured)
     rows: list[list[Array]] = []
-    for number in _told(zip(floats.runs(samples), integers.runs(samples), strict=True),
-                        len(samples[0]), progress):  # fmt: skip
+    both = (n for n, _ in zip(floats.runs(samples), integers.runs(samples), strict=True))
+    for number in told(both, len(samples[0]), "comparing", progress):
         rows.append([*_outputs(floats), *_outputs(integers)])
         for s in sums if number in measured else ():
             s.add(floats.tensor(s.pair.float_index), integers.tensor(s.pair.int_index))
@@ -173,11 +169,8 @@ def compare(
 def outputs_of(flatbuffer: bytes, samples: Sequence[Array], progress: Progress) -> list[Array]:
     """What a flatbuffer, float or integer, gives for the samples: float32 [N, ...] per output."""
     interpreter = Interpreter(flatbuffer, exact=True)
-    rows = []
-    for number in interpreter.runs(samples):
-        if number % 100 == 0:
-            progress(f"evaluating {number} of {len(samples[0])} samples")
-        rows.append(_outputs(interpreter))
+    runs = told(interpreter.runs(samples), len(samples[0]), "evaluating", progress)
+    rows = [_outputs(interpreter) for _ in runs]
     return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
 
@@ -319,12 +312,3 @@ def evenly(count: int, most: int) -> frozenset[int]:
 def _outputs(interpreter: Interpreter) -> list[Array]:
     """float32 [1, ...] each, copied: the interpreter's memory is written over by the next run."""
     return [interpreter.real(o["index"]).astype(np.float32) for o in interpreter.outputs]
-
-
-def _told(runs: Iterator[tuple[int, int]], count: int, progress: Progress) -> Iterator[int]:
-    last = -_PROGRESS_SECONDS
-    for number, _ in runs:
-        if time.monotonic() - last > _PROGRESS_SECONDS:
-            progress(f"comparing {number + 1} of {count} samples")
-            last = time.monotonic()
-        yield number

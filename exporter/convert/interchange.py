@@ -6,12 +6,12 @@ Also the predictions of the float model, from the model itself where it can be c
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from exporter.convert.interpret import Interpreter
+from exporter.convert.interpret import Interpreter, Progress, told
 from exporter.convert.normalise import normalised
 from exporter.convert.quantize import refused
 from exporter.convert.sources import Loaded
@@ -19,8 +19,6 @@ from exporter.convert.sources.base import tensorflow
 from exporter.worker import Array
 
 PREDICTION_BATCH = 256
-
-Progress = Callable[[str], None]
 
 
 def float_flatbuffer(model: Loaded, progress: Progress) -> bytes:
@@ -64,11 +62,10 @@ def predictions(model: Loaded, data: Sequence[Array], progress: Progress) -> lis
 
 def _interpreted(flatbuffer: bytes, data: Sequence[Array], progress: Progress) -> list[Array]:
     interpreter = Interpreter(flatbuffer)
-    rows = []
-    for number in interpreter.runs(data):
-        if number % PREDICTION_BATCH == 0:
-            progress(f"predicting {number} of {len(data[0])}")
-        rows.append([interpreter.tensor(o["index"]) for o in interpreter.outputs])
+    rows = [
+        [interpreter.tensor(o["index"]) for o in interpreter.outputs]
+        for _ in told(interpreter.runs(data), len(data[0]), "predicting", progress)
+    ]
     return [np.concatenate(parts) for parts in zip(*rows, strict=True)]
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from exporter.convert.sources.base import tensorflow
 from exporter.worker import Array
+
+Progress = Callable[[str], None]
+
+_PROGRESS_SECONDS = 1.0
 
 
 class Interpreter:
@@ -54,6 +59,16 @@ class Interpreter:
         scale, zero_point = self._scales[index]
         values: Array = self.tensor(index).astype(np.float64)
         return values if scale == 0 else (values - zero_point) * scale
+
+
+def told(runs: Iterator[int], count: int, doing: str, progress: Progress) -> Iterator[int]:
+    """The numbers of `runs`, with a line of progress once a second, however slow a sample is."""
+    last = -_PROGRESS_SECONDS
+    for number in runs:
+        if time.monotonic() - last > _PROGRESS_SECONDS:
+            progress(f"{doing} {number + 1} of {count} samples")
+            last = time.monotonic()
+        yield number
 
 
 def as_input(array: Array, details: dict[str, Any]) -> Array:

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
 
 from exporter.convert import flatbuffer as fb
-from exporter.convert.interpret import Interpreter
+from exporter.convert.interpret import Interpreter, Progress, told
 from exporter.convert.ranges import BINS, Observed
 from exporter.errors import BadInput
 from exporter.worker import Array
 
-Progress = Callable[[str], None]
 Observations = dict[int, Observed]
 """By the tensor's index in the float flatbuffer."""
-
-_PROGRESS_SECONDS = 1.0
 
 
 def observe(
@@ -33,7 +29,7 @@ def observe(
     watched = activations(model)
     interpreter = Interpreter(flatbuffer)
     lowest, highest = np.full(len(watched), np.inf), np.full(len(watched), -np.inf)
-    for number in _told(interpreter.runs(samples), len(samples[0]), "calibrating", progress):
+    for number in told(interpreter.runs(samples), len(samples[0]), "calibrating", progress):
         for k, index in enumerate(watched):
             values = interpreter.tensor(index)
             lowest[k] = min(lowest[k], values.min(initial=np.inf))
@@ -42,7 +38,7 @@ def observe(
                 raise _not_finite(fb.name_of(fb.tensors(model)[index]), number)
     counts = np.zeros((len(watched), BINS), np.int64)
     if histograms:
-        for _ in _told(interpreter.runs(samples), len(samples[0]), "counting", progress):
+        for _ in told(interpreter.runs(samples), len(samples[0]), "counting", progress):
             for k, index in enumerate(watched):
                 counts[k] += binned(interpreter.tensor(index), lowest[k], highest[k])
     return {
@@ -76,15 +72,6 @@ def binned(values: Array, lowest: float, highest: float) -> npt.NDArray[np.int64
         shares = (values.ravel().astype(np.float64) - lowest) / (highest - lowest)
         places = np.clip(shares * BINS, 0, BINS - 1).astype(np.int64)
     return np.bincount(places, minlength=BINS)
-
-
-def _told(runs: Iterator[int], count: int, doing: str, progress: Progress) -> Iterator[int]:
-    last = -_PROGRESS_SECONDS
-    for number in runs:
-        if time.monotonic() - last > _PROGRESS_SECONDS:
-            progress(f"{doing} {number + 1} of {count} samples")
-            last = time.monotonic()
-        yield number
 
 
 def _not_finite(name: str, number: int) -> BadInput:
