@@ -60,15 +60,16 @@ class TrainedModelServer:
         progress(f"loading {path.name}")
         source = find_source(path)
         self._model = source.load(path)
+        self._flatbuffer, self._samples, self._observed = None, (), None
         inputs = [asdict(i) for i in self._model.inputs]
         return Message("done", {"kind": source.kind, "inputs": inputs})
 
     def observe(self, request: Message, progress: Progress) -> Message:
         self._flatbuffer = self._flatbuffer or float_flatbuffer(self._loaded(), progress)
-        self._samples = for_device(self._loaded(), request.arrays)
+        samples = for_device(self._loaded(), request.arrays)
         histograms = bool(request.fields["histograms"])
-        observed = observe(self._flatbuffer, self._samples, progress, histograms=histograms)
-        self._observed = observed
+        observed = observe(self._flatbuffer, samples, progress, histograms=histograms)
+        self._samples, self._observed = samples, observed  # both or, where it fails, neither
         ends = np.array([[o.lowest, o.highest] for o in observed.values()])
         counts = np.array([o.counts for o in observed.values()])
         return Message("done", {"tensors": self._observed_names()}, [ends, counts])
