@@ -260,8 +260,8 @@ def test_layers_that_share_int4_weights_keep_their_own_biases() -> None:
 
     def function(x: Any) -> Any:
         shared = tf().constant(kernel)
-        first = tf().nn.relu(tf().matmul(x, shared) + [1.0, 2.0, 3.0, 4.0])
-        return tf().matmul(first, shared) + [40.0, 30.0, 20.0, 10.0]
+        first = tf().nn.relu(tf().matmul(x, shared) + tf().constant([1.0, 2.0, 3.0, 4.0]))
+        return tf().matmul(first, shared) + tf().constant([40.0, 30.0, 20.0, 10.0])
 
     samples = np.random.default_rng(0).normal(size=(20, 4)).astype(np.float32)
     graph = read(converted(flatbuffer_of(function, (4,)), samples, ConvertSettings(weights="int4")))
