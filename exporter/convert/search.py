@@ -159,13 +159,10 @@ def search(bench: Bench, settings: ConvertSettings, limit: float, *, int16: bool
     """
     state = _Search(bench, limit)
     state.attempt(Candidate(named(settings), settings))
-    for step in (_whole_model, _biases, _single_tensors):
+    for candidate in _candidates(state):
         if state.done:
-            break  # a step measures before it names its first candidate
-        for candidate in step(state):
-            state.attempt(candidate)
-            if state.done:
-                break
+            break
+        state.attempt(candidate)
     if int16 and not state.tries[-1].passed and settings.mode == "int8":
         state.attempt(_sixteen(settings))
     assert state.best is not None, "the first attempt has a score, or raised"
@@ -190,6 +187,13 @@ def _best(state: _Search) -> tuple[Candidate, bytes]:
 def _ways(settings: ConvertSettings) -> Iterator[tuple[str, Way]]:
     """16 bits have nothing to gain by clipping: the least error is searched for 8."""
     return ((n, w) for n, w in WAYS if settings.mode == "int8" or w["ranges"] != "mse")
+
+
+def _candidates(state: _Search) -> Iterator[Candidate]:
+    """Those of all steps; no step begins once the search has ended: one measures tensors first."""
+    for step in (_whole_model, _biases, _single_tensors):
+        if not state.done:
+            yield from step(state)
 
 
 def _whole_model(state: _Search) -> Iterator[Candidate]:
