@@ -76,20 +76,16 @@ def _save_function(function: Any, path: Path) -> None:
     freeze = importlib.import_module("tensorflow.python.framework.convert_to_constants")
     frozen = freeze.convert_variables_to_constants_v2(function)
     module = tf.Module()
-    tf.saved_model.save(module, str(path), signatures=_with_named_outputs(tf, function, frozen))
+    tf.saved_model.save(module, str(path), signatures=_with_named_outputs(tf, frozen))
 
 
-def _with_named_outputs(tf: Any, function: Any, frozen: Any) -> Any:
+def _with_named_outputs(tf: Any, frozen: Any) -> Any:
     """A signature has a dictionary of outputs; in the order of its keys they are the function's."""
-    specs = [tf.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in function.inputs if _fed(t)]
+    # What the function captured, variables and tensors, is no input of the frozen one any more.
+    specs = [tf.TensorSpec(t.shape, t.dtype, name=t.op.name) for t in frozen.inputs]
 
     def call(*tensors: Any) -> dict[str, Any]:
         outputs = tf.nest.flatten(frozen(*tensors))
         return {f"output_{k:03}": tensor for k, tensor in enumerate(outputs)}
 
     return tf.function(call).get_concrete_function(*specs)
-
-
-def _fed(tensor: Any) -> bool:
-    """Captured variables are inputs of a concrete function too, as resources."""
-    return bool(tensor.dtype.name != "resource")

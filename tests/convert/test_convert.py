@@ -114,9 +114,10 @@ def test_a_keras_object_converts_as_its_file_does(zoo: Zoo, tmp_path: Path) -> N
     assert report.model == model.name
 
 
-def test_a_concrete_function_with_variables_converts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("captured", ["Variable", "constant"])
+def test_a_concrete_function_converts_with_what_it_captured(tmp_path: Path, captured: str) -> None:
     tf: Any = pytest.importorskip("tensorflow", reason="needs TensorFlow (the extra `convert`)")
-    kernel = tf.Variable(np.eye(4, dtype=np.float32))
+    kernel = getattr(tf, captured)(np.eye(4, dtype=np.float32))
     function = tf.function(lambda right, left: [left @ kernel, left - right])
     specs = [tf.TensorSpec((None, 4), tf.float32, name=n) for n in ("right", "left")]
     rng = np.random.default_rng(0)
