@@ -53,6 +53,7 @@ def chosen_range(observed: Observed, settings: ConvertSettings) -> Range:
     """The range by the settings' method. A tensor that was the same everywhere keeps its value."""
     if settings.ranges == "minmax" or observed.lowest == observed.highest:
         return minmax(observed)
+    assert observed.counts.any(), "this range needs a histogram"
     if settings.ranges == "percentile":
         return percentile(observed, settings.percentile)
     return least_error(observed)
