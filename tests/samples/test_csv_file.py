@@ -76,6 +76,12 @@ def test_a_flat_input_takes_windows_of_a_stated_length(tmp_path: Path) -> None:
     assert array.tolist() == [list(range(12)), list(range(12, 24))]
 
 
+def test_an_input_with_its_channels_first_has_the_columns_first(tmp_path: Path) -> None:
+    model_input = ModelInput("signal", (3, 4), "float32")
+    array = load(save(tmp_path, rows(4)), model_input, SampleOptions(None, csv_window=4)).arrays[0]
+    assert array.tolist() == [np.arange(12).reshape(4, 3).T.tolist()]
+
+
 def test_one_column_makes_windows(tmp_path: Path) -> None:
     path = save(tmp_path, "ecg\n" + "\n".join(map(str, range(7))))
     assert load(path).arrays[0].tolist() == [[0, 1, 2], [3, 4, 5]]
