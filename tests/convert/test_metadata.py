@@ -16,6 +16,7 @@ from exporter.convert.metadata import (
     check_fits,
     label_doubts,
     load_metadata,
+    where_it_fits,
     with_labels,
 )
 from exporter.errors import BadInput
@@ -241,6 +242,19 @@ def test_folders_name_the_classes_unless_the_user_did(
 ) -> None:
     given = ModelMetadata.model_validate({"outputs": outputs})
     assert with_labels(given, ("a", "b")).outputs[0].labels == labels
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [(("a", "b", "c"), ("a", "b", "c")), (("a", "b"), ()), (("", "b", "c"), ())],
+    ids=["one for each entry", "too few", "an empty one"],
+)
+def test_classes_of_samples_that_are_no_labels_of_the_model_are_left_out(
+    names: tuple[str, ...], labels: tuple[str, ...]
+) -> None:
+    told = ModelMetadata(outputs=(OutputMetadata(name="animal"),))
+    known = where_it_fits(with_labels(told, names), told, read(picture_model()))
+    assert known.outputs[0].labels == labels
 
 
 @pytest.mark.parametrize(
