@@ -94,13 +94,14 @@ def gives_classes(outputs: Array, evaluation: Evaluation) -> bool:
     """Whether rows of the output are taken for scores of classes.
 
     Not those of a model that gives back what it got (an autoencoder), nor where the labels are no
-    classes.
+    classes of it: whole numbers may also be what `mae` is measured against.
     """
     scores = outputs[0].size
     reconstructs = any(scores == array[0].size for array in evaluation.arrays)
     labels = evaluation.labels
     if labels is not None:
-        return labels.ndim == 1 and labels.dtype.kind in "iu"
+        whole = labels.ndim == 1 and labels.dtype.kind in "iu"
+        return whole and bool(np.isin(labels, range(class_count(outputs))).all())
     return not reconstructs and scores <= MOST_CLASSES
 
 
