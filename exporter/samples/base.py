@@ -8,7 +8,7 @@ To add one:
 4. `open` finds out what there is, without reading more than it must; the samples are numbered in an
    order that does not depend on the machine.
 5. `Opened.read` reads those that were chosen. It calls `told` now and then.
-6. Add an instance to KINDS in `exporter/samples/__init__.py`, and a test.
+6. Add an instance to KINDS in `exporter/samples/load.py`, and a test.
 
     class Recordings(Kind):
         form = "a folder of recordings (.rec)"
