@@ -87,7 +87,7 @@ def with_metadata(
     graph = read(flatbuffer)
     preprocessing = options.samples.preprocessing
     if preprocessing is not None and not metadata.inputs:
-        stated = InputMetadata(preprocessing=_stated(preprocessing))
+        stated = InputMetadata(preprocessing=stated_preprocessing(preprocessing))
         known = metadata.model_copy(update={"inputs": (stated,)})
         metadata = where_it_fits(known, metadata, graph)
     names = tuple(class_names or calibration.class_names or ())
@@ -100,12 +100,13 @@ def _method(settings: ConvertSettings) -> str:
     return f"{settings.ranges}{percent}"
 
 
-def _stated(preprocessing: Preprocessing) -> Stated:
-    """(value * scale - mean) / std as (value - mean) / std."""
+def stated_preprocessing(preprocessing: Preprocessing) -> Stated:
+    """(value * scale - mean) / std as (value - mean) / std; of the orders BGR, which users name."""
     scale = preprocessing.scale
     return Stated(
         mean=tuple(mean / scale for mean in preprocessing.mean),
         std=tuple(std / scale for std in preprocessing.std),
+        order="BGR" if preprocessing.order == "bgr" else None,
     )
 
 
