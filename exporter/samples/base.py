@@ -61,6 +61,10 @@ class ModelInput:
         """The shape of the flatbuffer's input, without the batch."""
         return tuple(self.shape[a] for a in self.device_axes or range(len(self.shape)))
 
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a sample may have this shape: the model's order, or the flatbuffer's."""
+        return shape in (self.shape, self.device_shape)
+
     def for_device(self, array: Array) -> Array:
         """An array [N, ...] in the model's order, as the flatbuffer takes it."""
         return _moved(array, self.device_axes)
