@@ -144,6 +144,7 @@ def _verify(
     tensors = [port.tensor for port in firmware.program.inputs]
     vectors: list[list[Any]] = [list(v) for v in make_vectors(tensors, request.vectors)]
     if test_set is not None:
+        evaluate.check_classes(test_set, firmware.program.outputs[0].tensor)
         vectors += evaluate.vectors_of(test_set, tensors)
     return verify_on_board(
         firmware,

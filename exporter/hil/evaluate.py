@@ -77,6 +77,19 @@ def vectors_of(test_set: TestSet, tensors: Sequence[Tensor]) -> list[list[Array]
     ]
 
 
+def check_classes(test_set: TestSet, output: Tensor) -> None:
+    """Raises BadInput for labels that are no classes of the model's first output."""
+    classes = max(2, output.elements)  # one score tells two classes apart
+    low, high = int(test_set.y.min()), int(test_set.y.max())
+    if low < 0 or high >= classes:
+        raise BadInput(
+            "the labels of the test set are no classes of the model",
+            value=f"labels from {low} to {high}",
+            allowed=f"0 to {classes - 1}, by the {output.elements} scores of the first output",
+            next_step="number the classes as in training, from 0 on",
+        )
+
+
 def scores(outputs: Sequence[Sequence[Int8Array]], tensor: Tensor) -> Array:
     """The first output, `tensor`, of each vector as real numbers [N, classes]."""
     return dequantize(np.stack([vector[0].ravel() for vector in outputs]), tensor)
