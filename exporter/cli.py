@@ -207,7 +207,9 @@ def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> 
     show_default=True,
     help="Input vectors.",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the vectors.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the vectors."
+)
 @click.option(
     "--inputs", type=MODEL, help="Your own int8 inputs, .npz: [N, ...] by input name, or x."
 )

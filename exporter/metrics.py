@@ -28,7 +28,7 @@ _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 
 @dataclass(frozen=True)
 class Metric:
-    """A named measure. `of_classes`: its labels are class numbers.
+    """A named measure.
 
     `is_share`: its values are between 0 and 1, and losses are stated in points of them; the losses
     of others are stated relative to the value of the float model.
@@ -38,7 +38,6 @@ class Metric:
     compute: Callable[[Array, Array], float]
     larger_is_better: bool = True
     is_share: bool = True
-    of_classes: bool = True
 
     def __call__(self, outputs: Array, labels: Array) -> float:
         """The metric of float [N, ...] outputs. Raises BadInput where the labels do not fit."""
@@ -143,7 +142,7 @@ def _check_classes(name: str, outputs: Array, labels: Array) -> None:
 METRICS: dict[str, Metric] = {
     "top1": Metric("top1", top1),
     "auc": Metric("auc", auc),
-    "mae": Metric("mae", mae, larger_is_better=False, is_share=False, of_classes=False),
+    "mae": Metric("mae", mae, larger_is_better=False, is_share=False),
 }
 _OWN = "a function (outputs [N, ...], labels [N, ...]) that returns a finite number"
 FORM = "top1, auc, mae or module:function"
@@ -162,7 +161,7 @@ def find_metric(name: str) -> Metric:
         raise BadInput("there is no such metric", value=name, allowed=FORM)
     function = _imported(name)
     larger = bool(getattr(function, "larger_is_better", True))
-    return Metric(name, _guarded(name, function), larger, is_share=False, of_classes=False)
+    return Metric(name, _guarded(name, function), larger, is_share=False)
 
 
 def _imported(name: str) -> Callable[[Array, Array], Any]:

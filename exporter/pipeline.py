@@ -91,7 +91,7 @@ def deploy(request: DeployRequest, progress: Progress) -> Deployment:
     check_verification(firmware, verification)
     progress("bench", 0, 0)
     benchmark = bench_on_board(firmware, port=request.port)
-    accuracies = _accuracies(test_set, verification, float_scores)
+    accuracies = _accuracies(firmware, test_set, verification, float_scores)
     return Deployment(conversion, firmware, verification, benchmark, accuracies)
 
 
@@ -144,6 +144,7 @@ def _verify(
     tensors = [port.tensor for port in firmware.program.inputs]
     vectors: list[list[Any]] = [list(v) for v in make_vectors(tensors, request.vectors)]
     if test_set is not None:
+        evaluate.check_classes(test_set, firmware.program.outputs[0].tensor)
         vectors += evaluate.vectors_of(test_set, tensors)
     return verify_on_board(
         firmware,
@@ -154,13 +155,16 @@ def _verify(
 
 
 def _accuracies(
-    test_set: evaluate.TestSet | None, verification: Verification, float_scores: Any
+    firmware: ModelFirmware,
+    test_set: evaluate.TestSet | None,
+    verification: Verification,
+    float_scores: Any,
 ) -> Accuracies | None:
     if test_set is None:
         return None
-    count = len(test_set)
-    board = evaluate.scores(verification.outputs[-count:])
-    host = evaluate.scores(verification.expected[-count:])
+    count, output = len(test_set), firmware.program.outputs[0].tensor
+    board = evaluate.scores(verification.outputs[-count:], output)
+    host = evaluate.scores(verification.expected[-count:], output)
     return Accuracies(
         samples=count,
         float_model=None if float_scores is None else evaluate.accuracy(float_scores, test_set.y),

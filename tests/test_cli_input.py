@@ -203,6 +203,20 @@ def test_a_test_set_without_labels(small_model: Path, tmp_path: Path) -> None:
     refused(run, 2, "no test set")
 
 
+@pytest.mark.parametrize("command", ["verify", "prune", "distill", "qat", "convert", "deploy"])
+def test_a_negative_seed(command: str) -> None:
+    needed = ["--board", "host"] if command in ("verify", "deploy") else []
+    run = nanoexport(command, DIGITS / "digits.keras", *needed, "--seed", "-1", "--json")
+    refused(run, 2, "--seed", "-1")
+
+
+def test_channels_in_another_order_with_their_range_unsaid(tmp_path: Path) -> None:
+    model, target = DIGITS / "digits.keras", tmp_path / "m.tflite"
+    data = DIGITS / "calibration.npz"
+    run = nanoexport("convert", model, "--data", data, "-o", target, "--channels", "bgr", "--json")
+    refused(run, 2, "--channels bgr alone", "--pixels")
+
+
 @pytest.mark.parametrize("option", ["-o", "--metadata"])
 def test_a_flatbuffer_is_deployed_as_it_is(option: str, small_model: Path, tmp_path: Path) -> None:
     run = nanoexport("deploy", small_model, "--board", "host", option, tmp_path / "it", "--json")

@@ -107,7 +107,14 @@ def _preprocessing(
         )
     if pixels:
         return Preprocessing.to_range(pixels, order)
-    if by_numbers or order != "rgb":
+    if order != "rgb" and not by_numbers:
+        raise BadInput(
+            "the order of the channels says nothing of their range",
+            value=f"--channels {order} alone",
+            allowed="--channels with --pixels, or with --scale, --mean or --std",
+            next_step="name the range that training scaled pixels to, such as --pixels 0..255",
+        )
+    if by_numbers:
         return Preprocessing.by_numbers(*numbers, order)
     return None
 

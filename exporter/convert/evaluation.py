@@ -94,7 +94,7 @@ def gives_classes(outputs: Array, evaluation: Evaluation) -> bool:
     """Whether rows of the output are taken for scores of classes.
 
     Not those of a model that gives back what it got (an autoencoder), nor where the labels are no
-    classes.
+    classes of it: whole numbers may also be what `mae` is measured against.
     """
     scores = outputs[0].size
     reconstructs = any(scores == array[0].size for array in evaluation.arrays)

@@ -9,11 +9,12 @@ from pathlib import Path
 
 from exporter import __version__
 from exporter.convert.audit import Audit, audit
-from exporter.convert.metadata import add_metadata, with_labels
+from exporter.convert.metadata import add_metadata, where_it_fits, with_labels
 from exporter.convert.settings import ConvertSettings
 from exporter.errors import BadInput
 from exporter.graph.metadata import Calibration, InputMetadata, ModelMetadata
 from exporter.graph.metadata import Preprocessing as Stated
+from exporter.graph.tflite_reader import read
 from exporter.ops.base import Target
 from exporter.samples import Preprocessing, SampleOptions, Samples
 
@@ -83,12 +84,15 @@ def with_metadata(
             ),
         }
     )
-    names = tuple(class_names or calibration.class_names or ())
+    graph = read(flatbuffer)
     preprocessing = options.samples.preprocessing
     if preprocessing is not None and not metadata.inputs:
-        stated = InputMetadata(preprocessing=_stated(preprocessing))
-        metadata = metadata.model_copy(update={"inputs": (stated,)})
-    return add_metadata(flatbuffer, with_labels(metadata, names))
+        stated = InputMetadata(preprocessing=stated_preprocessing(preprocessing))
+        known = metadata.model_copy(update={"inputs": (stated,)})
+        metadata = where_it_fits(known, metadata, graph)
+    names = tuple(class_names or calibration.class_names or ())
+    metadata = where_it_fits(with_labels(metadata, names), metadata, graph)
+    return add_metadata(flatbuffer, metadata)
 
 
 def _method(settings: ConvertSettings) -> str:
@@ -96,12 +100,13 @@ def _method(settings: ConvertSettings) -> str:
     return f"{settings.ranges}{percent}"
 
 
-def _stated(preprocessing: Preprocessing) -> Stated:
-    """(value * scale - mean) / std as (value - mean) / std."""
+def stated_preprocessing(preprocessing: Preprocessing) -> Stated:
+    """(value * scale - mean) / std as (value - mean) / std; of the orders BGR, which users name."""
     scale = preprocessing.scale
     return Stated(
         mean=tuple(mean / scale for mean in preprocessing.mean),
         std=tuple(std / scale for std in preprocessing.std),
+        order="BGR" if preprocessing.order == "bgr" else None,
     )
 
 

@@ -79,8 +79,20 @@ def with_labels(metadata: ModelMetadata, labels: tuple[str, ...]) -> ModelMetada
     first, *others = metadata.outputs or (OutputMetadata(),)
     if first.labels or not labels or first.kind not in ("other", "classes"):
         return metadata
-    named = OutputMetadata(name=first.name, kind="classes", labels=labels)
+    try:
+        named = OutputMetadata(name=first.name, kind="classes", labels=labels)
+    except pydantic.ValidationError:  # names that no header can have, such as empty ones
+        return metadata
     return metadata.model_copy(update={"outputs": (named, *others)})
+
+
+def where_it_fits(known: ModelMetadata, told: ModelMetadata, graph: Graph) -> ModelMetadata:
+    """`known`, which goes beyond what the user `told`, unless it does not fit the model.
+
+    Two folders of samples do not name the only score of a model, and means of the columns of a
+    table are not those of a flat input's entries.
+    """
+    return told if known.misfits(*shapes(graph)) else known
 
 
 def label_doubts(metadata: ModelMetadata, class_names: Sequence[str] | None) -> tuple[str, ...]:

@@ -103,7 +103,9 @@ class Preprocessing(_Data):
             if "std" in given:
                 raise ValueError("std and scale = 1 / std are both given")
             scales = given.pop("scale")
-            if not all(isinstance(s, int | float) and s for s in scales):
+            if not isinstance(scales, list | tuple) or not all(
+                isinstance(s, int | float) and s for s in scales
+            ):
                 raise ValueError(f"scale {scales!r} has what is no number, or is 0")
             given["std"] = tuple(1 / scale for scale in scales)
         return given

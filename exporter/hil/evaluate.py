@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from exporter.arrays import Array
 from exporter.errors import BadInput
 from exporter.graph.ir import Tensor
-from exporter.hil.vectors import quantize
+from exporter.hil.vectors import Int8Array, dequantize, quantize
+from exporter.metrics import predicted_classes
 from exporter.samples import ModelInput, SampleOptions, load_samples
-
-Array = npt.NDArray[Any]
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,11 +77,24 @@ def vectors_of(test_set: TestSet, tensors: Sequence[Tensor]) -> list[list[Array]
     ]
 
 
-def scores(outputs: Sequence[Sequence[Array]]) -> Array:
-    """The first output of each vector as one array, one row each."""
-    return np.stack([vector[0].ravel() for vector in outputs])
+def check_classes(test_set: TestSet, output: Tensor) -> None:
+    """Raises BadInput for labels that are no classes of the model's first output."""
+    classes = max(2, output.elements)  # one score tells two classes apart
+    low, high = int(test_set.y.min()), int(test_set.y.max())
+    if low < 0 or high >= classes:
+        raise BadInput(
+            "the labels of the test set are no classes of the model",
+            value=f"labels from {low} to {high}",
+            allowed=f"0 to {classes - 1}, by the {output.elements} scores of the first output",
+            next_step="number the classes as in training, from 0 on",
+        )
+
+
+def scores(outputs: Sequence[Sequence[Int8Array]], tensor: Tensor) -> Array:
+    """The first output, `tensor`, of each vector as real numbers [N, classes]."""
+    return dequantize(np.stack([vector[0].ravel() for vector in outputs]), tensor)
 
 
 def accuracy(scores: Array, labels: Array) -> float:
-    """The share of rows of `scores` [N, classes] whose first largest entry is the label."""
-    return float((scores.reshape(len(labels), -1).argmax(axis=1) == labels).mean())
+    """The share of rows of `scores` [N, classes] whose predicted class is the label."""
+    return float((predicted_classes(scores) == labels).mean())

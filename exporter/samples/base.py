@@ -8,7 +8,7 @@ To add one:
 4. `open` finds out what there is, without reading more than it must; the samples are numbered in an
    order that does not depend on the machine.
 5. `Opened.read` reads those that were chosen. It calls `told` now and then.
-6. Add an instance to KINDS in `exporter/samples/__init__.py`, and a test.
+6. Add an instance to KINDS in `exporter/samples/load.py`, and a test.
 
     class Recordings(Kind):
         form = "a folder of recordings (.rec)"
@@ -60,6 +60,10 @@ class ModelInput:
     def device_shape(self) -> tuple[int, ...]:
         """The shape of the flatbuffer's input, without the batch."""
         return tuple(self.shape[a] for a in self.device_axes or range(len(self.shape)))
+
+    def fits(self, shape: tuple[int, ...]) -> bool:
+        """Whether a sample may have this shape: the model's order, or the flatbuffer's."""
+        return shape in (self.shape, self.device_shape)
 
     def for_device(self, array: Array) -> Array:
         """An array [N, ...] in the model's order, as the flatbuffer takes it."""

@@ -95,7 +95,10 @@ def _opened(table: Table, rows: Array, model_input: ModelInput, options: SampleO
 def _opened_windows(
     table: Table, rows: Array, model_input: ModelInput, options: SampleOptions, window: int
 ) -> Opened:
-    """Windows of `window` rows, [T, C] each; those in which the label changes are left out."""
+    """Windows of `window` rows, [T, C] each; those in which the label changes are left out.
+
+    Where the input has its channels first, as PyTorch's have, they are [C, T].
+    """
     if len(rows) < window:
         raise BadInput(
             f"'{table.path}' has too few rows for one window",
@@ -109,13 +112,24 @@ def _opened_windows(
     if labels is not None:
         starts, warnings = _of_one_label(table, starts, labels, window)
         labels = labels[starts]
-    views = np.moveaxis(sliding_window_view(rows, window, axis=0), -1, 1)
+    views = sliding_window_view(rows, window, axis=0)  # [starts, C, T]
+    columns_first = _columns_first(model_input, views.shape[1:])
+    how = f"windows of {window} rows, one every {stride}"
+    if columns_first:
+        how += ", columns first"
+    else:
+        views = np.moveaxis(views, -1, 1)
 
     def read(indices: Array) -> Taken:
-        how = f"windows of {window} rows, one every {stride}"
         return _taken(table, views[starts[indices]], model_input, options, how)
 
     return Opened("windows", len(starts), read, labels, names, warnings)
+
+
+def _columns_first(model_input: ModelInput, window: tuple[int, ...]) -> bool:
+    """Whether the input is [C, T], as `window` is, and not [T, C] as well."""
+    long = tuple(d for d in model_input.shape if d > 1)
+    return long == window != window[::-1]
 
 
 def _of_one_label(

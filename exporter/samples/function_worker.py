@@ -76,8 +76,8 @@ def _is_sample(item: Any, inputs: list[ModelInput]) -> bool:
         array = np.asarray(item)
     except ValueError:  # rows of different lengths
         return False
-    shape = inputs[0].shape
-    return array.dtype.kind in "biuf" and shape in (array.shape, array.shape[1:])
+    fits = inputs[0].fits
+    return array.dtype.kind in "biuf" and (fits(array.shape) or fits(array.shape[1:]))
 
 
 def _keys(inputs: list[ModelInput]) -> list[str]:
@@ -128,13 +128,13 @@ def _is_batch(name: str, arrays: dict[str, Array], inputs: list[ModelInput]) -> 
         if key not in arrays:
             raise _wrong(name, f"keys {', '.join(arrays)}", f"a key '{model_input.name}'")
         shape = arrays[key].shape
-        if shape != model_input.shape and shape[1:] != model_input.shape:
+        if not (model_input.fits(shape) or model_input.fits(shape[1:])):
             raise _wrong(
                 name,
                 f"{_forms(arrays)} for the input '{model_input.name}'",
                 f"float32 {list(model_input.shape)}, or batches {model_input.batched}",
             )
-        forms.append(shape != model_input.shape)
+        forms.append(not model_input.fits(shape))
     if len(set(forms)) > 1:
         raise _wrong(name, _forms(arrays), "a sample, or a batch, for every input alike")
     return forms[0]

@@ -39,8 +39,11 @@ def _is_one_hot(rows: Array) -> bool:
 
 
 def whole_numbers(cells: list[str]) -> Array:
-    """Label cells of a text file: integers where all of them are, else text."""
+    """Label cells of a text file: integers where all of them are, as 2 or 2.0, else text."""
     try:
-        return np.array([int(cell) for cell in cells], np.int64)
+        numbers = [float(cell) for cell in cells]
+        if all(number.is_integer() for number in numbers):
+            return np.array([int(number) for number in numbers], np.int64)
     except (ValueError, OverflowError):
-        return np.array(cells, np.str_)
+        pass
+    return np.array(cells, np.str_)

@@ -54,7 +54,7 @@ def read_table(path: Path, label: str | None = None, columns: Sequence[str] = ()
             value=f"label {label}, data {', '.join(columns) or '(none)'}",
             allowed="a column of its own for the label",
         )
-    labels = None if label_index is None else [row[label_index].strip() for row in rows.cells]
+    labels = None if label_index is None else _labels(rows, label_index)
     return Table(path, tuple(names[k] for k in wanted), _numbers(rows, wanted), labels)
 
 
@@ -131,6 +131,20 @@ def _index(rows: Rows, name: str) -> int:
         name,
         ", ".join(rows.names),
     )
+
+
+def _labels(rows: Rows, column: int) -> list[str]:
+    """The cells of a column as text. Raises BadInput for an empty one: it would be a class."""
+    cells = [row[column].strip() for row in rows.cells]
+    if "" in cells:
+        raise _bad(
+            rows.path,
+            "has a row without a label",
+            f"an empty cell in line {rows.lines[cells.index('')]}, {rows.names[column]!r}",
+            "a label in every row",
+            "drop the rows that have none",
+        )
+    return cells
 
 
 def _numbers(rows: Rows, columns: Sequence[int]) -> Array:

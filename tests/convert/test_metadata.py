@@ -11,18 +11,22 @@ import numpy as np
 import pytest
 import tflite
 
+from exporter.convert.finish import ConvertOptions, stated_preprocessing, with_metadata
 from exporter.convert.metadata import (
     add_metadata,
     check_fits,
     label_doubts,
     load_metadata,
+    where_it_fits,
     with_labels,
 )
+from exporter.convert.settings import ConvertSettings
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph
 from exporter.graph.metadata import ENTRY, ModelMetadata, OutputMetadata
 from exporter.graph.tflite_reader import read
 from exporter.oracle import Oracle
+from exporter.samples import ModelInput, Preprocessing, SampleOptions, load_samples
 from tests.flatbuffer_builder import ModelBuilder
 from tests.hil.support import nanoexport, picture_model, saved
 
@@ -241,6 +245,51 @@ def test_folders_name_the_classes_unless_the_user_did(
 ) -> None:
     given = ModelMetadata.model_validate({"outputs": outputs})
     assert with_labels(given, ("a", "b")).outputs[0].labels == labels
+
+
+@pytest.mark.parametrize(
+    ("numbers", "stated"),
+    [
+        ({"scale": 0.5, "mean": [1, 2], "std": [1]}, {"mean": (2, 4), "std": (2,)}),
+        ({"mean": [1, 2, 3]}, None),
+        ({"order": "bgr"}, None),
+    ],
+    ids=["by channel", "of more columns than channels", "an order of 3 of 2 channels"],
+)
+def test_the_preprocessing_of_the_samples_is_stated_where_it_fits(
+    numbers: dict[str, Any], stated: dict[str, Any] | None, tmp_path: Path
+) -> None:
+    samples = SampleOptions(preprocessing=Preprocessing.by_numbers(**numbers))
+    calibration = load_samples(zeros(tmp_path), [ModelInput("image", (6, 6, 2), "float32")])
+    model = with_metadata(
+        picture_model(), Path(), "x.npz", calibration, ConvertSettings(), ConvertOptions(samples)
+    )
+    metadata = read(model).metadata
+    assert metadata is not None
+    told = [i.preprocessing.model_dump(exclude_defaults=True) for i in metadata.inputs]
+    assert told == ([] if stated is None else [stated])
+
+
+def zeros(folder: Path) -> Path:
+    np.save(folder / "x.npy", np.zeros((1, 6, 6, 2), np.float32))
+    return folder / "x.npy"
+
+
+def test_blue_first_is_stated() -> None:
+    assert stated_preprocessing(Preprocessing.to_range("0..255", "bgr")).order == "BGR"
+
+
+@pytest.mark.parametrize(
+    ("names", "labels"),
+    [(("a", "b", "c"), ("a", "b", "c")), (("a", "b"), ()), (("", "b", "c"), ())],
+    ids=["one for each entry", "too few", "an empty one"],
+)
+def test_classes_of_samples_that_are_no_labels_of_the_model_are_left_out(
+    names: tuple[str, ...], labels: tuple[str, ...]
+) -> None:
+    told = ModelMetadata(outputs=(OutputMetadata(name="animal"),))
+    known = where_it_fits(with_labels(told, names), told, read(picture_model()))
+    assert known.outputs[0].labels == labels
 
 
 @pytest.mark.parametrize(

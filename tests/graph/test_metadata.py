@@ -78,6 +78,7 @@ def test_labels_are_of_classes() -> None:
         (preprocessing(std=0), "not 0"),
         (preprocessing(std=[1, 2], scale=3), "std and scale = 1 / std are both given"),
         (preprocessing(scale=0), "or is 0"),
+        (preprocessing(scale=None), "scale None has what is no number"),
         (preprocessing(mean=float("nan")), "not a number that a float of 32 bits holds"),
         (preprocessing(mean=1e39), "not a number that a float of 32 bits holds"),
         (preprocessing(range=[1, 1]), "the first is less than the second"),

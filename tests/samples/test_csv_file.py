@@ -76,6 +76,12 @@ def test_a_flat_input_takes_windows_of_a_stated_length(tmp_path: Path) -> None:
     assert array.tolist() == [list(range(12)), list(range(12, 24))]
 
 
+def test_an_input_with_its_channels_first_has_the_columns_first(tmp_path: Path) -> None:
+    model_input = ModelInput("signal", (3, 4), "float32")
+    array = load(save(tmp_path, rows(4)), model_input, SampleOptions(None, csv_window=4)).arrays[0]
+    assert array.tolist() == [np.arange(12).reshape(4, 3).T.tolist()]
+
+
 def test_one_column_makes_windows(tmp_path: Path) -> None:
     path = save(tmp_path, "ecg\n" + "\n".join(map(str, range(7))))
     assert load(path).arrays[0].tolist() == [[0, 1, 2], [3, 4, 5]]
@@ -88,10 +94,11 @@ def test_a_column_of_labels(tmp_path: Path) -> None:
     assert samples.labels is not None and samples.labels.tolist() == [1, 0, 1]
 
 
-def test_labels_that_are_numbers(tmp_path: Path) -> None:
-    text = "class,x,y,z\n7,0,1,2\n2,3,4,5\n"
+@pytest.mark.parametrize("label", ["10", "10.0", "1e1"])
+def test_labels_that_are_numbers(tmp_path: Path, label: str) -> None:
+    text = f"class,x,y,z\n{label},0,1,2\n2,3,4,5\n"
     samples = load(save(tmp_path, text), options=SampleOptions(None, csv_label="class"))
-    assert samples.labels is not None and samples.labels.tolist() == [7, 2]
+    assert samples.labels is not None and samples.labels.tolist() == [10, 2]
     assert samples.class_names is None
 
 
@@ -141,6 +148,9 @@ BAD: dict[str, tuple[str, ModelInput, SampleOptions, str, str]] = {
     "no label": ("x,y,z\n1,2,3\n", ROW, LABELLED, "no such column", "label"),
     "label twice": ("label,label,z\n1,2,3\n", ROW, LABELLED, "or several", "label"),
     "only labels": ("label\n1\n", ROW, LABELLED, "its only column", "label"),
+    "empty label": (
+        "x,y,z,label\n1,2,3,a\n4,5,6, \n", ROW, LABELLED, "without a label", "in line 3, 'label'",
+    ),
     "label in every window": (
         "x,y,z,label\n" + "\n".join(f"1,2,3,{k}" for k in range(8)),
         WINDOW, LABELLED, "has one label", "2 windows",

@@ -51,6 +51,10 @@ def labelled_batches():
 def pair_singles():
     for row, other in zip(array, wide): yield {"a": row, "b": other}
 
+def pictures(): return np.arange(120, dtype="f4").reshape(2, 4, 5, 3)
+def picture_batches(): return [pictures().tolist()]
+def picture_singles(): yield from pictures()
+
 def few(): return array[:1]
 def endless():
     k = 0
@@ -170,6 +174,18 @@ def test_samples_with_labels(name: str) -> None:
     samples = load(name)
     assert samples.labels is not None and samples.labels.tolist() == [0, 1, 2] * 4
     assert samples.arrays[0].shape == (12, 2)
+
+
+@pytest.mark.parametrize("name", ["pictures", "picture_batches", "picture_singles"])
+@pytest.mark.usefixtures("functions")
+def test_samples_in_the_order_of_the_device_are_taken_with_a_warning(name: str) -> None:
+    model_input = ModelInput("x", (3, 4, 5), "float32", device_axes=(1, 2, 0))
+    samples = load(name, [model_input])
+    assert (
+        samples.arrays[0][1].tolist()
+        == np.arange(60, 120).reshape(4, 5, 3).transpose(2, 0, 1).tolist()
+    )
+    assert any("channel last" in warning for warning in samples.warnings)
 
 
 @pytest.mark.parametrize("name", ["pair", "pair_tuple", "pair_singles"])
