@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 
+from exporter.render.model import Arena, render_model
 from tests.ops.harness import compile_graph
 from tests.random_models import random_model
 from tests.render.programs import (
@@ -96,3 +98,23 @@ def test_no_layer_is_taken_for_an_access_of_a_null_pointer(name: str, tmp_path: 
         pytest.skip(f"{name} is not installed")
     run([*command, "-std=c99", "-O2", "-S", "model.c"], tmp_path)
     assert BRANCH.search((tmp_path / "model.s").read_text(encoding="utf-8"))
+
+
+@pytest.mark.toolchain
+@pytest.mark.parametrize("arena", ["static", "caller"])
+def test_programs_in_cplusplus_find_the_model(arena: Arena, tmp_path: Path) -> None:
+    """The header declares functions of C: their names in the object file are plain."""
+    if shutil.which("arm-none-eabi-g++") is None:
+        pytest.skip("arm-none-eabi-g++ is not installed")
+    header = render_model(small_program(), prefix="model", arena=arena)["model/model.h"]
+    (tmp_path / "model.h").write_text(header, encoding="utf-8")
+    lent = "arena" if arena == "caller" else ""
+    (tmp_path / "main.cpp").write_text(
+        f'#include "model.h"\nint8_t arena[4096];\n'
+        f"int main() {{ model_init({lent}); model_invoke({lent}); return 0; }}\n",
+        encoding="utf-8",
+    )
+    flags = ("-mcpu=cortex-m4", "-mthumb", "-std=c++11", "-pedantic", "-Wall", "-Wextra", "-Werror")
+    run(["arm-none-eabi-g++", *flags, "-ffreestanding", "-c", "main.cpp"], tmp_path)
+    symbols = run(["arm-none-eabi-nm", "-u", "main.o"], tmp_path).decode()
+    assert {line.split()[-1] for line in symbols.splitlines()} >= {"model_init", "model_invoke"}

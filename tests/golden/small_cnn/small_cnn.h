@@ -16,6 +16,10 @@
 
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define SMALL_CNN_ARENA_BYTES 264
 
 /* Input 0 'image': int8 [1,6,6,2],
@@ -37,5 +41,9 @@ void small_cnn_init(void);
 
 /* Runs one inference: reads the inputs, writes the outputs. */
 void small_cnn_invoke(void);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
