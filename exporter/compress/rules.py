@@ -37,7 +37,7 @@ class Rule:
 
     def trace(self, call: Call, ids: Sequence[Ids], channels: Channels) -> Ids:
         """Identities of the output's channels. Raises BadInput for settings it does not know."""
-        if _activation(call.layer) == "softmax":
+        if activation_of(call.layer) == "softmax":
             channels.pin(ids[0])
         return ids[0]
 
@@ -63,7 +63,7 @@ class _Makes(Rule):
     def trace(self, call: Call, ids: Sequence[Ids], channels: Channels) -> Ids:
         _check_layout(call)
         made = channels.make(call.output.shape[-1], call.name)
-        if _activation(call.layer) == "softmax":
+        if activation_of(call.layer) == "softmax":
             channels.pin(made)
         return made
 
@@ -200,7 +200,8 @@ def _taps(call: Call) -> int:
     return math.prod(getattr(call.layer, "kernel_size", ()))
 
 
-def _activation(layer: Any) -> str:
+def activation_of(layer: Any) -> str:
+    """The name of the function that ends a layer; empty where it has none, or a layer does it."""
     return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
