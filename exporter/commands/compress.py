@@ -20,6 +20,7 @@ from exporter.options import MODEL, common_options
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 _AT_LEAST_ONE = click.IntRange(min=1)
+_SEED = click.IntRange(0, 2**32 - 1)
 _PART = click.FloatRange(0, 1, min_open=True)
 
 
@@ -40,7 +41,7 @@ def training_options(learning_rate: float) -> Callable[[Command], Command]:
 
     def decorate(command: Command) -> Command:
         for option in (
-            click.option("--seed", type=int, default=defaults.seed, show_default=True,
+            click.option("--seed", type=_SEED, default=defaults.seed, show_default=True,
                          help="Seed of all that is random."),
             click.option("--learning-rate", type=click.FloatRange(0, min_open=True),
                          default=learning_rate, show_default=True,
