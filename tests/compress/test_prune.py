@@ -212,6 +212,11 @@ def first_axis(k: Any) -> Any:
     return k.Model(x, k.layers.BatchNormalization(axis=1, name="rows")(x))
 
 
+def other_layout(k: Any) -> Any:
+    x = k.Input((4, 6, 6))
+    return k.Model(x, k.layers.ZeroPadding2D(1, data_format="channels_first", name="border")(x))
+
+
 @pytest.mark.parametrize(
     ("build", "name", "value"),
     [
@@ -221,6 +226,7 @@ def first_axis(k: Any) -> Any:
         (nested, "inside", "Sequential"),
         (broadcast, "mask", "4, 1 channels"),
         (first_axis, "rows", "axis 1"),
+        (other_layout, "border", "8 channels instead of 6"),
     ],
 )
 def test_what_cannot_be_followed_is_named(keras: Any, build: Any, name: str, value: str) -> None:
