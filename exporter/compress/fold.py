@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.compress.network import Call, Network, copied, read_network, rebuilt
+from exporter.compress.rules import activation_of
 from exporter.compress.trace import first_uses
 
 FOLDABLE = ("Conv1D", "Conv2D", "Dense", "DepthwiseConv1D", "DepthwiseConv2D")
@@ -42,9 +43,11 @@ def _normalisation(network: Network, call: Call) -> Call | None:
     """The batch normalisation that alone reads what this layer computes, both used once."""
     readers = network.consumers(call.output)
     is_output = any(t is call.output for t in network.outputs)
-    if call.kind not in FOLDABLE or call.layer.activation.__name__ != "linear" or is_output:
+    if call.kind not in FOLDABLE or activation_of(call.layer) != "linear" or is_output:
         return None
     if len(readers) != 1 or readers[0].kind != "BatchNormalization":
+        return None
+    if readers[0].layer.axis not in (-1, len(call.output.shape) - 1):
         return None
     names = [c.name for c in network.calls]
     used_once = names.count(call.name) == names.count(readers[0].name) == 1

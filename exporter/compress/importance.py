@@ -1,8 +1,9 @@
 """How much the channels of a model matter.
 
 `taylor`: the first-order estimate of how the loss changes without a channel (P. Molchanov et al.,
-"Importance Estimation for Neural Network Pruning", CVPR 2019): the square of the sum of weight
-times gradient over the weights that make the channel, summed over batches.
+"Importance Estimation for Neural Network Pruning", CVPR 2019): of each weight that
+makes the channel, frozen or not, the square of the sum of its entries times their gradients; these
+summed over weights and batches.
 `norm`: the length of the filters that make it times its scales of batch normalisation (Z. Liu et
 al., "Learning Efficient Convolutional Networks through Network Slimming", ICCV 2017), each relative
 to its layer's mean. Needs no data.
@@ -26,17 +27,20 @@ Scores = NDArray[np.float64]
 
 BATCH = 32
 MOST_BATCHES = 64
+STATISTICS = ("moving_mean", "moving_variance")
+"""Of batch normalisations: nothing is learnt there."""
 
 
 def taylor(trace: Trace, samples: Samples, loss: Callable[[Any, Any], Any]) -> Scores:
     """First-order scores over at most 64 batches of 32 samples."""
-    axes = [axis for axis in trace.axes() if axis.makes and axis.weight.trainable]
+    axes = [a for a in trace.axes() if a.makes and a.weight.name not in STATISTICS]
     variables = list({id(axis.weight): axis.weight for axis in axes}.values())
     position = {id(variable): index for index, variable in enumerate(variables)}
     model = trace.network.model
 
     def gradients(x: Any, y: Any) -> Any:
         with tf.GradientTape() as tape:
+            tape.watch([v.value for v in variables])
             value = tf.reduce_mean(loss(y, model(x, training=False)))
         return tape.gradient(value, [v.value for v in variables])
 

@@ -65,19 +65,20 @@ def chosen(trace: Trace, scores: Scores, budget: int) -> Mask:
     last one may save more than was asked for: what fits into the rest comes back, dearest first.
     """
     kept, macs = trace.all_kept.copy(), trace.macs(trace.all_kept)
-    gone: list[Ids] = []
+    gone: list[tuple[Group, Ids]] = []
     while macs > budget:
-        removals = [r for g in trace.groups if len(r := _next_removal(g, scores, kept))]
+        removals = [(g, r) for g in trace.groups if len(r := _next_removal(g, scores, kept))]
         if not removals:
             break
-        costs = [scores[r].sum() / (macs - trace.macs(_without(kept, r))) for r in removals]
+        costs = [scores[r].sum() / (macs - trace.macs(_without(kept, r))) for _, r in removals]
         gone.append(removals[int(np.argmin(costs))])
-        kept = _without(kept, gone[-1])
+        kept = _without(kept, gone[-1][1])
         macs = trace.macs(kept)
-    for classes in reversed(gone):
+    for group, classes in reversed(gone):
         refilled = kept.copy()
         refilled[classes] = True
-        if trace.macs(refilled) <= budget:
+        left = refilled[group.classes]
+        if trace.macs(refilled) <= budget and (left.all() or left.sum() % MULTIPLE == 0):
             kept = refilled
     return kept
 

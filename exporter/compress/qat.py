@@ -19,7 +19,7 @@ from keras import ops
 from exporter.compress.data import Data
 from exporter.compress.fold import folded
 from exporter.compress.network import Call, read_network
-from exporter.compress.rules import rule_of
+from exporter.compress.rules import activation_of, rule_of
 from exporter.compress.settings import Training
 from exporter.compress.task import task_of
 from exporter.compress.training import Progress, Trainee, fit
@@ -87,14 +87,14 @@ class RoundedModel:
 
     def _run(self, x: Any, *, training: bool, rounds: bool) -> dict[int, Any]:
         """The value of each tensor."""
-        values = {id(self._network.inputs[0]): self._stored(self._network.inputs[0], x, training)}
-        if not rounds:
-            values = {id(self._network.inputs[0]): x}
+
+        def stored(tensor: Any, value: Any) -> Any:
+            return self._stored(tensor, value, training) if rounds else value
+
+        values = {id(self._network.inputs[0]): stored(self._network.inputs[0], x)}
         for call in self._network.calls:
             value = _called(call, call.arguments(values), training, rounds)
-            values[id(call.output)] = (
-                self._stored(call.output, value, training) if rounds else value
-            )
+            values[id(call.output)] = stored(call.output, value)
         return values
 
     def _stored(self, tensor: Any, value: Any, training: bool) -> Any:
@@ -168,6 +168,6 @@ def is_fused(maker: Call, reader: Call) -> bool:
     A normalisation that was not folded is an operator of its own, whose input is stored.
     """
     makes = any(v.name in _KERNELS for v in maker.layer.variables) or maker.kind == "Add"
-    activation = getattr(getattr(reader.layer, "activation", None), "__name__", "")
+    activation = activation_of(reader.layer)
     is_relu = reader.kind == "ReLU" or (reader.kind == "Activation" and "relu" in activation)
     return makes and is_relu

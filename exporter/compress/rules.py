@@ -18,6 +18,9 @@ from exporter.compress.channels import Channels, Ids
 from exporter.compress.network import Call
 from exporter.errors import BadInput
 
+_MIXING = ("softmax", "log_softmax", "sparsemax")
+"""Activations that compute each channel from all of them."""
+
 
 @dataclass(frozen=True, eq=False)
 class Axis:
@@ -37,7 +40,7 @@ class Rule:
 
     def trace(self, call: Call, ids: Sequence[Ids], channels: Channels) -> Ids:
         """Identities of the output's channels. Raises BadInput for settings it does not know."""
-        if _activation(call.layer) == "softmax":
+        if activation_of(call.layer) in _MIXING:
             channels.pin(ids[0])
         return ids[0]
 
@@ -63,7 +66,7 @@ class _Makes(Rule):
     def trace(self, call: Call, ids: Sequence[Ids], channels: Channels) -> Ids:
         _check_layout(call)
         made = channels.make(call.output.shape[-1], call.name)
-        if _activation(call.layer) == "softmax":
+        if activation_of(call.layer) in _MIXING:
             channels.pin(made)
         return made
 
@@ -129,7 +132,7 @@ class Normalisation(Rule):
     def trace(self, call: Call, ids: Sequence[Ids], channels: Channels) -> Ids:
         axis = call.layer.axis
         if axis not in (-1, len(call.output.shape) - 1):
-            raise _refused(call, f"axis {axis}", "the last axis")
+            raise refused(call, f"axis {axis}", "the last axis")
         return ids[0]
 
     def axes(self, layer: Any, inputs: Ids, output: Ids) -> list[Axis]:
@@ -150,7 +153,7 @@ class Merge(Rule):
     def trace(self, call: Call, ids: Sequence[Ids], channels: Channels) -> Ids:
         if len({len(i) for i in ids}) != 1:
             widths = ", ".join(str(len(i)) for i in ids)
-            raise _refused(call, f"inputs of {widths} channels", "inputs of as many channels")
+            raise refused(call, f"inputs of {widths} channels", "inputs of as many channels")
         for other in ids[1:]:
             channels.unite(ids[0], other)
         return ids[0]
@@ -200,20 +203,22 @@ def _taps(call: Call) -> int:
     return math.prod(getattr(call.layer, "kernel_size", ()))
 
 
-def _activation(layer: Any) -> str:
+def activation_of(layer: Any) -> str:
+    """The name of the function that ends a layer; empty where it has none, or a layer does it."""
     return getattr(getattr(layer, "activation", None), "__name__", "")
 
 
 def _check_layout(call: Call) -> None:
     if getattr(call.layer, "data_format", "channels_last") == "channels_first":
-        raise _refused(call, "data_format channels_first", "channels_last")
+        raise refused(call, "data_format channels_first", "channels_last")
     if getattr(call.layer, "groups", 1) != 1:
-        raise _refused(call, f"groups {call.layer.groups}", "groups 1, or DepthwiseConv2D")
+        raise refused(call, f"groups {call.layer.groups}", "groups 1, or DepthwiseConv2D")
     if None in call.output.shape[1:] or None in call.inputs[0].shape[1:]:
-        raise _refused(call, f"the shape {call.output.shape}", "fixed sizes")
+        raise refused(call, f"the shape {call.output.shape}", "fixed sizes")
 
 
-def _refused(call: Call, value: str, allowed: str) -> BadInput:
+def refused(call: Call, value: str, allowed: str) -> BadInput:
+    """The error for a layer whose channels are not understood."""
     return BadInput(
         f"the channels of the layer '{call.name}' ({call.kind}) cannot be followed",
         value=value,

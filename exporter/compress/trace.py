@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from exporter.compress.channels import Channels, Group, Ids, Mask
 from exporter.compress.network import Call, Network, copied, read_network, rebuilt
-from exporter.compress.rules import Axis, rule_of
+from exporter.compress.rules import Axis, refused, rule_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,12 +99,20 @@ def _traced(
     """Identities of the output; a layer that is used twice has the same channels both times."""
     rule = rule_of(call)
     if not rule.has_channels:
-        return rule.trace(call, inputs, channels)
+        return _checked(call, rule.trace(call, inputs, channels))
     if call.name not in uses:
-        uses[call.name] = inputs[0], rule.trace(call, inputs, channels)
+        uses[call.name] = inputs[0], _checked(call, rule.trace(call, inputs, channels))
     else:
         channels.unite(uses[call.name][0], inputs[0])
     return uses[call.name][1]
+
+
+def _checked(call: Call, output: Ids) -> Ids:
+    """Raises BadInput unless there is an identity for each channel of the output."""
+    if len(output) != call.output.shape[-1]:
+        value = f"{call.output.shape[-1]} channels instead of {len(output)}"
+        raise refused(call, value, "as many channels as in the input, the last axis")
+    return output
 
 
 def first_uses(network: Network) -> list[Call]:

@@ -137,5 +137,6 @@ def _use(graph: Graph, ops: Sequence[Op], storages: dict[TensorId, Storage]) -> 
     for output in graph.outputs:
         storages[output].last = len(ops)
     for storage in storages.values():
-        if len(storage.writers) > 1:  # what is written last is there until it is read
+        if any(layer > storage.first for layer in storage.writers):
+            # What is written last is there until it is read, or nobody reads it.
             storage.last = max(storage.last, storage.writers[-1] + 1)

@@ -104,6 +104,7 @@ def test_errors_come_through_from_the_worker(folder: Path, tmp_path: Path) -> No
         ("prune", ["--macs", "120%"], ["not a percentage"]),
         ("prune", ["--macs", "nan"], ["not a percentage"]),
         ("prune", ["--rounds", "0"], ["--rounds"]),
+        ("prune", ["--seed", "-1"], ["--seed"]),
         ("distill", [], ["one student", "--width"]),
         ("distill", ["--width", "0"], ["--width"]),
         ("distill", ["--width", "0.5", "--student", "s.keras"], ["one student", "both"]),

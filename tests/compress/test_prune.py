@@ -96,6 +96,16 @@ def test_the_least_channels_go_by_fours_down_to_the_budget(networks: dict[str, A
         assert left.tolist() == sorted(left.tolist()), "a more important channel went first"
 
 
+def test_what_comes_back_leaves_a_multiple_of_four(keras: Any) -> None:
+    """Of ten channels six are to go, first two, then four: two alone do not come back."""
+    x = keras.Input((4, 4, 4))
+    y = keras.layers.Conv2D(10, 1, name="ten")(x)
+    trace = trace_model(keras.Model(x, keras.layers.Conv2D(4, 1, name="last")(y)))
+    whole = trace.macs(trace.all_kept)
+    kept = chosen(trace, np.arange(len(trace.all_kept), dtype=np.float64), whole * 7 // 10)
+    assert kept[trace.groups[0].classes].sum() == 4
+
+
 def test_a_width_scales_every_group(networks: dict[str, Any]) -> None:
     student = scaled(networks["residual"], 0.5)
     widths = {name: student.get_layer(name).filters for name in ("stem", "branch", "inner")}
@@ -152,6 +162,17 @@ def test_channels_without_effect_matter_least(keras: Any) -> None:
         assert scores[trace.groups[0].classes].argmin() == 5
 
 
+def test_frozen_channels_matter_as_much_as_others(keras: Any) -> None:
+    importance: Any = import_module("exporter.compress.importance")
+    task: Any = import_module("exporter.compress.task")
+    model = randomised(NETWORKS["plain"](keras))
+    trace, data = trace_model(model), two_classes(tuple(model.inputs[0].shape[1:]))
+    loss = task.task_of(model, data).loss
+    expected = importance.taylor(trace, data.train, loss)
+    model.trainable = False
+    assert np.allclose(importance.taylor(trace, data.train, loss), expected) and expected.any()
+
+
 def test_an_unreachable_budget_says_what_can_be_reached(networks: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match="cannot be pruned to 1") as caught:
         pruned(networks["residual"], two_classes((6, 6, 2)), Pruning(0.01), Training(), print)
@@ -191,6 +212,11 @@ def first_axis(k: Any) -> Any:
     return k.Model(x, k.layers.BatchNormalization(axis=1, name="rows")(x))
 
 
+def other_layout(k: Any) -> Any:
+    x = k.Input((4, 6, 6))
+    return k.Model(x, k.layers.ZeroPadding2D(1, data_format="channels_first", name="border")(x))
+
+
 @pytest.mark.parametrize(
     ("build", "name", "value"),
     [
@@ -200,6 +226,7 @@ def first_axis(k: Any) -> Any:
         (nested, "inside", "Sequential"),
         (broadcast, "mask", "4, 1 channels"),
         (first_axis, "rows", "axis 1"),
+        (other_layout, "border", "8 channels instead of 6"),
     ],
 )
 def test_what_cannot_be_followed_is_named(keras: Any, build: Any, name: str, value: str) -> None:

@@ -42,6 +42,19 @@ def test_a_normalisation_after_an_activation_stays(keras: Any) -> None:
     assert [type(layer).__name__ for layer in model.layers][-1] == "BatchNormalization"
 
 
+def test_a_normalisation_of_another_axis_stays(keras: Any) -> None:
+    layers = [keras.layers.Conv2D(4, 1), keras.layers.BatchNormalization(axis=1)]
+    model = folded(keras.Sequential([keras.Input((4, 4, 2)), *layers]))
+    assert [type(layer).__name__ for layer in model.layers][-1] == "BatchNormalization"
+
+
+def test_a_layer_as_activation_is_no_linear_one(keras: Any) -> None:
+    layers = [keras.layers.Conv2D(4, 1, activation=keras.layers.ReLU())]
+    layers += [keras.layers.BatchNormalization()]
+    model = folded(keras.Sequential([keras.Input((4, 4, 2)), *layers]))
+    assert [type(layer).__name__ for layer in model.layers][-1] == "BatchNormalization"
+
+
 @pytest.mark.parametrize("channel_axes", [1, 2])
 def test_kernels_are_whole_numbers_times_a_scale_for_each_channel(channel_axes: int) -> None:
     kernel = np.random.default_rng(0).normal(0, 1, (3, 3, 4, 2)).astype(np.float32)

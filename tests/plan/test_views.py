@@ -119,6 +119,20 @@ def test_an_input_stays_apart_where_the_larger_buffer_would_live_too_long() -> N
     assert program.arena_bytes < together
 
 
+def test_what_nobody_reads_of_a_part_is_not_written_over_other_data() -> None:
+    """Of what is joined to a graph input only that input is read, best before the rest is made."""
+    m = Model((1, 3, 3, 2))
+    other = layers.activation_tensor(m.builder, m.rng, (1, 3, 3, 2))
+    wide = layers.conv_2d(m.builder, m.rng, other, 16, (1, 1))
+    joined = m.join(m.x, layers.conv_2d(m.builder, m.rng, wide, 2, (1, 1)))
+    alone = shapes.slice_box(m.builder, m.rng, joined, [0, 0, 0, 0], [1, 3, 3, 2])
+    hidden = layers.conv_2d(m.builder, m.rng, alone, 16, (1, 1))
+    last = layers.conv_2d(m.builder, m.rng, hidden, 1, (1, 1))
+    program = m.plan(last, wide, inputs=(m.x, other))
+    assert made_in_place(program) == [(0,)]
+    assert [step.output.tensor for step in program.steps].index(last) == 1
+
+
 SEEDS = range(24)
 
 
