@@ -15,6 +15,7 @@ from exporter.plan.program import Program, Step
 from tests.ops.harness import Case, make_case
 
 GAP_BYTES = 64
+PARTLY_WRITTEN = ("CONCATENATION", "PAD", "PADV2")
 
 
 def variants(
@@ -44,6 +45,14 @@ def offered(graph: Graph, target: Target) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
+def in_place(graph: Graph, target: Target) -> Program | None:
+    """As it is planned where the layer's inputs lie in its output already: it writes the rest."""
+    if graph.ops[0].kind not in PARTLY_WRITTEN:
+        return None
+    program = plan(graph, target)
+    return program if any(step.in_place for step in program.steps) else None
+
+
 def _variants(case: Case, target: Target, kernels: str) -> Iterator[Case]:
     for number, candidate in enumerate(offered(case.graph, target)):
         if not candidate.kernel.startswith(kernels):
@@ -57,6 +66,10 @@ def _variants(case: Case, target: Target, kernels: str) -> Iterator[Case]:
             tight = check(program, case.graph)
             title = f"{name}, over its input"
             yield replace(case, name=title, program=tight, gaps=(), is_over_input=True)
+    rest = in_place(case.graph, target)
+    if rest is not None and rest.steps[0].candidate.kernel.startswith(kernels):
+        title = f"{case.name}, {rest.steps[0].candidate.kernel}, its input in place"
+        yield replace(case, name=title, program=check(rest, case.graph))
 
 
 def spread_buffers(program: Program) -> tuple[Program, tuple[tuple[int, int], ...]]:

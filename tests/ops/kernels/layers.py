@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -204,6 +204,15 @@ def multiplied(left: Shape, right: Shape, seed: int) -> bytes:
     )
     builder.op("MUL", [x, y], [z], activation=ACTIVATIONS[seed % 4])
     return builder.finish([x, y], [z])
+
+
+def padded(
+    shape: tuple[int, ...], paddings: Sequence[tuple[int, int]], value: int | None, seed: int
+) -> bytes:
+    """PAD, or PADV2 with `value`, whose input the planner may make a part of the output."""
+    builder, rng = ModelBuilder(), np.random.default_rng(seed)
+    x = layers.activation_tensor(builder, rng, shape)
+    return builder.finish([x], [more.pad(builder, rng, x, paddings, value)])
 
 
 def softmax(rows: int, depth: int, seed: int) -> bytes:

@@ -30,6 +30,7 @@ from tests.ops.kernels.layers import (
     mean,
     multiplied,
     named,
+    padded,
     pool,
     random_dense,
     softmax,
@@ -147,6 +148,14 @@ PRODUCTS = (
     ((1, 66), (1, 66)),
     ((5, 15), (15,)),
     ((1, 75), (1, 75)),
+)
+
+# Inputs that stay in one piece: rows before and behind, before alone, behind alone, odd lengths.
+BORDERS = (
+    ((1, 9, 8, 4), ((0, 0), (2, 3), (0, 0), (0, 0))),
+    ((1, 7, 5, 3), ((0, 0), (1, 0), (0, 0), (0, 0))),
+    ((1, 50), ((0, 0), (0, 21))),
+    ((67,), ((5, 9),)),
 )
 
 WITHOUT_WEIGHTS = (
@@ -325,7 +334,17 @@ def others() -> dict[str, bytes]:
     rows = [
         softmax(*size, seed) for seed, size in enumerate(((1, 33), (4, 17), (3, 160), (1, 300)))
     ]
-    return named(tables, "table") | named(rows, "softmax") | drawn(WITHOUT_WEIGHTS, range(6))
+    borders = [
+        padded(shape, paddings, value, seed)
+        for seed, (shape, paddings) in enumerate(BORDERS)
+        for value in (None, -128, 127)
+    ]
+    return (
+        named(tables, "table")
+        | named(rows, "softmax")
+        | named(borders, "border")
+        | drawn(WITHOUT_WEIGHTS, range(6))
+    )
 
 
 Groups = dict[str, Callable[[], dict[str, bytes]]]

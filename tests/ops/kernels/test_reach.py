@@ -8,7 +8,7 @@ from tests.ops.emulated import GUARDS
 from tests.ops.harness import graph_of
 from tests.ops.kernels.layers import TARGETS
 from tests.ops.kernels.shapes import GROUPS, half_of
-from tests.ops.variants import offered
+from tests.ops.variants import in_place, offered
 
 FOLDER = template_folder() / "kernels"
 TEMPLATES = {
@@ -32,7 +32,9 @@ def test_every_template_is_reached() -> None:
 def _templates(data: bytes) -> set[str]:
     found, graph = set(), graph_of(data)
     for target in TARGETS.values():
-        for candidate in offered(graph, target):
+        planned = in_place(graph, target)
+        rests = (step.candidate for step in planned.steps) if planned else ()
+        for candidate in (*offered(graph, target), *rests):
             found |= {candidate.kernel, *(micro.template for micro in candidate.micro_kernels)}
     return found
 
