@@ -18,9 +18,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped, unused-ignore]
+import flatbuffers
 import numpy as np
-import tflite  # type: ignore[import-untyped, unused-ignore]
+import tflite
 from numpy.typing import NDArray
 
 Array = NDArray[Any]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import flatbuffers  # type: ignore[import-untyped, unused-ignore]
+import flatbuffers
 import pydantic
 import tflite
 import yaml

@@ -376,10 +376,10 @@ def test_everything_that_is_wrong_is_told_together() -> None:
 )  # fmt: skip
 def test_edges_are_of_the_type_that_was_asked_for(edges: Any, dtype: str, passes: bool) -> None:
     builder = ModelBuilder()
-    quantised = {} if dtype == "float32" else {"scale": 0.1, "zero_point": 0}
-    x = builder.tensor("x", [1, 4], dtype, **quantised)  # type: ignore[arg-type]
+    quantised: dict[str, Any] = {} if dtype == "float32" else {"scale": 0.1, "zero_point": 0}
+    x = builder.tensor("x", [1, 4], dtype, **quantised)
     a, b = (builder.tensor(n, [1, 4], scale=0.1, zero_point=0) for n in "ab")
-    y = builder.tensor("y", [1, 4], dtype, **quantised)  # type: ignore[arg-type]
+    y = builder.tensor("y", [1, 4], dtype, **quantised)
     builder.op("QUANTIZE", [x], [a])
     builder.op("RELU", [a], [b])
     builder.op("DEQUANTIZE" if dtype == "float32" else "QUANTIZE", [b], [y])

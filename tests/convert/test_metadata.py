@@ -59,7 +59,8 @@ def same_graph(one: Graph, other: Graph) -> bool:
     tensors = zip(one.tensors.values(), other.tensors.values(), strict=True)
     return (one.ops, one.inputs, one.outputs) == (other.ops, other.inputs, other.outputs) and all(
         (a.name, a.shape, a.dtype, a.quantization) == (b.name, b.shape, b.dtype, b.quantization)
-        and np.array_equal(a.data, b.data)  # type: ignore[arg-type]
+        and a.is_constant == b.is_constant
+        and (not a.is_constant or np.array_equal(a.constant, b.constant))
         for a, b in tensors
     )
 

@@ -17,7 +17,7 @@ from exporter.convert.ranges import (
     minmax,
     percentile,
 )
-from exporter.convert.settings import ConvertSettings
+from exporter.convert.settings import ConvertSettings, RangeMethod
 from exporter.worker import Array
 
 
@@ -112,6 +112,6 @@ def test_an_outlier_is_clipped_for_the_sake_of_the_rest() -> None:
 
 
 @pytest.mark.parametrize("method", ["minmax", "percentile", "mse"])
-def test_a_tensor_that_never_changes_keeps_its_value(method: str) -> None:
-    chosen = ConvertSettings(ranges=method)  # type: ignore[arg-type]
+def test_a_tensor_that_never_changes_keeps_its_value(method: RangeMethod) -> None:
+    chosen = ConvertSettings(ranges=method)
     assert chosen_range(observed(np.full(100, 2.5)), chosen) == (2.5, 2.5)

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -185,8 +186,8 @@ def test_the_search_is_shown_with_its_choice() -> None:
         ({"chosen": (0.0, 25.5)}, "uses 0 to 2.5 of its range 0 to 25.5"),
     ],
 )
-def test_what_stands_out_is_said(tensor: dict[str, float], said: str) -> None:
-    (finding,) = findings(judged(3, replace(TENSOR, **tensor)))  # type: ignore[arg-type]
+def test_what_stands_out_is_said(tensor: dict[str, Any], said: str) -> None:
+    (finding,) = findings(judged(3, replace(TENSOR, **tensor)))
     assert said in finding and finding.startswith("net/conv/Relu (CONV_2D)")
 
 

@@ -54,6 +54,19 @@ def test_pickled_models_are_refused_with_the_way_to_export(tmp_path: Path, suffi
     assert "torch.export.save(torch.export.export(model.eval()" in str(caught.value.next_step)
 
 
+def test_a_damaged_compressed_member_is_told_as_damage(tmp_path: Path) -> None:
+    """Deflated data that is no longer any raises zlib's own error."""
+    path = tmp_path / "m.pt2"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("m/models/model.json", bytes(range(256)) * 9)
+    data = bytearray(path.read_bytes())
+    start = 30 + len("m/models/model.json")
+    data[start : start + 8] = b"\xff" * 8
+    path.write_bytes(data)
+    with pytest.raises(BadInput, match="exported program"):
+        find_source(path).load(path)
+
+
 @pytest.mark.parametrize(
     "member",
     [

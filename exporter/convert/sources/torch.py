@@ -11,6 +11,7 @@ import importlib.util
 import os
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -42,6 +43,12 @@ _MEMBERS = re.compile(
     r"models/model\.json|data/sample_inputs/model\.pt|"
     r"data/weights/(weight_\d+|model_weights_config\.json)|"
     r"data/constants/(tensor_\d+|model_constants_config\.json)|extra/.*)"
+)
+# What reading an archive raises: for damaged structure and data, for an unknown compression
+# (NotImplementedError) and for encryption (RuntimeError).
+_DAMAGED = (
+    *(OSError, EOFError, ValueError, zipfile.BadZipFile, zlib.error),
+    *(NotImplementedError, RuntimeError),
 )
 _ENVIRONMENT = {
     "TORCH_FORCE_WEIGHTS_ONLY_LOAD": "1",  # pickles may hold tensors, and nothing that runs
@@ -132,7 +139,7 @@ def _check_archive(path: Path) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             damaged = archive.testzip()
-    except (OSError, zipfile.BadZipFile, NotImplementedError, RuntimeError, ValueError) as error:
+    except _DAMAGED as error:
         raise _not_exported(path, first_line(error)) from None
     if damaged is not None:
         raise _not_exported(path, f"its part {damaged} is damaged")
