@@ -24,7 +24,18 @@ def ascent() -> Iterator[Worker]:
         yield worker
 
 
-@pytest.fixture(scope="module", params=PAIRS, ids=lambda pair: pair.trained)
+DEAREST = "pretrainedResnet.h5"  # its reference takes most of a minute
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(
+            pair, id=pair.trained, marks=[pytest.mark.long] if pair.trained == DEAREST else []
+        )
+        for pair in PAIRS
+    ],
+)
 def compared(
     request: pytest.FixtureRequest, ascent: Worker, tmp_path_factory: pytest.TempPathFactory
 ) -> Compared:

@@ -28,7 +28,7 @@ VECTORS = 6
 
 class Build(NamedTuple):
     """`kernels`: how their templates begin. Lesser sets run on one board of each greater one.
-    `halves`: which of the models; each board runs both, under one compiler or another.
+    `halves`: which of the models; either reaches every template (test_reach).
     `over_inputs`: outputs over inputs, too; the rest of the builds have those in the long tests.
     """
 
@@ -46,18 +46,25 @@ class Build(NamedTuple):
 TRAP = ("NANO_TRAP_UNALIGNED=ON",)
 
 BUILDS = (
-    Build("mps2-an385", "gcc", options=TRAP, over_inputs=True),
-    Build("mps2-an385", "clang", options=TRAP, halves=(1,)),
+    Build("mps2-an385", "gcc", options=TRAP, halves=(0,), over_inputs=True),
+    Build("mps2-an385", "clang", options=TRAP, halves=(1,), over_inputs=True),
     Build("mps2-an386", "gcc", over_inputs=True),
     Build("mps2-an386", "clang", "size", "dsp/", halves=(1,)),
-    Build("mps2-an500", "gcc", "speed", "dsp/"),
-    Build("mps2-an505", "gcc", "speed", "dsp/", halves=(0,)),
+    Build("mps2-an500", "gcc", "speed", "dsp/", halves=(0,)),
     Build("mps2-an505", "clang", "speed", "dsp/", halves=(1,)),
-    Build("mps3-an547", "gcc", "speed", "mve/", halves=(0,)),
-    Build("mps3-an547", "clang", over_inputs=True),
+    Build("mps3-an547", "gcc", halves=(0,), over_inputs=True),
+    Build("mps3-an547", "clang", halves=(1,), over_inputs=True),
     Build("riscv32-virt", "gcc", halves=(0,), over_inputs=True),
     Build("riscv32-virt", "clang", halves=(1,), over_inputs=True),
 )
+MORE_BUILDS = (
+    Build("mps2-an385", "gcc", options=TRAP, halves=(1,)),
+    Build("mps2-an500", "clang", "speed", "dsp/", halves=(1,)),
+    Build("mps2-an505", "gcc", "speed", "dsp/", halves=(0,)),
+    Build("mps3-an547", "gcc", "speed", "mve/", halves=(1,)),
+    Build("mps3-an547", "clang", halves=(0,)),
+)
+"""The other halves, in the long tests."""
 DIALECTS: tuple[tuple[str, Dialect], ...] = (
     *((group, "tflite") for group in GROUPS),
     ("fully_connected", "litert"),
@@ -84,6 +91,12 @@ def runs(builds: Iterable[Build], dialects: Iterable[tuple[str, Dialect]]) -> li
 def test_every_kernel(tmp_path: Path, build: Build, group: str, dialect: Dialect) -> None:
     cases = cases_on(build, group, dialect)
     check_build([c for c in cases if build.over_inputs or not c.is_over_input], build, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("build", "group", "dialect"), runs(MORE_BUILDS, DIALECTS))
+def test_the_other_halves(tmp_path: Path, build: Build, group: str, dialect: Dialect) -> None:
+    check_build(cases_on(build, group, dialect), build, tmp_path)
 
 
 @pytest.mark.long
@@ -143,13 +156,14 @@ def cases_of(
 
 @pytest.mark.parametrize("board", sorted({build.board for build in BUILDS}))
 def test_every_board_runs_both_halves(board: str) -> None:
-    builds = [build for build in BUILDS if build.board == board]
+    """In the long tests where not in `make test`."""
+    builds = [build for build in (*BUILDS, *MORE_BUILDS) if build.board == board]
     most = min((build.kernels for build in builds), key=len)  # "": all kernels
     assert {half for build in builds if build.kernels == most for half in build.halves} == {0, 1}
 
 
-def test_every_set_runs_over_its_inputs() -> None:
-    """Every kernel of a set on one of its boards, whatever is left to the long tests."""
+def test_every_set_runs_whole_and_over_its_inputs() -> None:
+    """Every kernel of a set, with every model, on one of its boards in `make test`."""
     runs = {(build.board, half) for build in BUILDS if build.over_inputs for half in build.halves}
     boards = {"mps2-an385", "mps2-an386", "mps3-an547", "riscv32-virt"}
     assert runs == {(board, half) for board in boards for half in (0, 1)}

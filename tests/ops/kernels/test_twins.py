@@ -9,7 +9,7 @@ import pytest
 from exporter.ops.base import Dialect
 from tests.ops.harness import run_cases, skip_without_oracle
 from tests.ops.kernels.layers import TARGETS, drawn
-from tests.ops.kernels.shapes import GROUPS, MORE, Groups
+from tests.ops.kernels.shapes import GROUPS, MORE, Groups, half_of
 from tests.ops.variants import variants
 
 # The kernels of a set: a target is offered those of lesser sets too.
@@ -19,9 +19,20 @@ UNWEIGHTED = ("pooling", "elementwise", "others")
 
 
 @pytest.mark.parametrize("group", WEIGHTED)
-@pytest.mark.parametrize("name", SETS)
-def test_every_kernel_with_weights(name: str, group: str) -> None:
-    check(group, [name])
+@pytest.mark.parametrize(
+    ("name", "halves"),
+    [
+        ("generic", (0,)),
+        ("registers", (1,)),
+        ("dsp", (0, 1)),
+        ("mve", (0, 1)),
+        pytest.param("generic", (1,), marks=pytest.mark.long),
+        pytest.param("registers", (0,), marks=pytest.mark.long),
+    ],
+)
+def test_every_kernel_with_weights(name: str, halves: tuple[int, ...], group: str) -> None:
+    """Either half of the models reaches every template (test_reach)."""
+    check(group, [name], halves=halves)
 
 
 @pytest.mark.long
@@ -66,11 +77,15 @@ def test_convolutions_in_the_other_dialect_and_optimised(build: str) -> None:
 
 
 def check(
-    group: str, names: list[str], dialect: Dialect = "tflite", groups: Groups = GROUPS
+    group: str,
+    names: list[str],
+    dialect: Dialect = "tflite",
+    groups: Groups = GROUPS,
+    halves: tuple[int, ...] = (0, 1),
 ) -> None:
     """Under the sanitizers of addresses, alignment and undefined behaviour; gaps are poisoned."""
     skip_without_oracle(dialect)
-    models = groups[group]()
+    models = {name: data for name, data in groups[group]().items() if half_of(name) in halves}
     cases = [
         case
         for name in names
