@@ -89,11 +89,30 @@ class Uart(_Data):
         return value
 
 
+class Timer(_Data):
+    """A timer whose interrupt stands for the other work of a product: docs/budgets.md."""
+
+    driver: str = pydantic.Field(description="a file of platform/<family>/drivers")
+    base_address: Address
+    irq: int | None = pydantic.Field(
+        default=None, ge=0, description="absent where the core has an interrupt for it alone"
+    )
+    clock_hz: int = pydantic.Field(gt=0)
+
+
 class Ticks(_Data):
     """What `platform_ticks` counts."""
 
     source: Literal["systick", "minstret", "clock_monotonic"]
     hz: int = pydantic.Field(gt=0)
+
+
+class Watchdog(_Data):
+    """What ends a run that hangs, with a report of where it hung."""
+
+    driver: str = pydantic.Field(description="a file of platform/<family>/drivers")
+    base_address: Address | None = None
+    clock_hz: int = pydantic.Field(ge=1000)
 
 
 class Compiler(_Data):
@@ -127,7 +146,13 @@ class Board(_Data):
     stack_bytes: Bytes
     link_chunk_bytes: Bytes = pydantic.Field(description="largest payload of one link frame")
     uart: Uart | None = None
+    timer: Timer | None = pydantic.Field(
+        default=None, description="absent: latency under interrupt load cannot be measured"
+    )
     ticks: Ticks
+    watchdog: Watchdog | None = pydantic.Field(
+        default=None, description="absent: a run that hangs is ended by the host, without a report"
+    )
     registers: dict[str, Address] = pydantic.Field(
         default_factory=dict, description="base addresses of other peripherals the platform uses"
     )

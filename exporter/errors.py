@@ -69,9 +69,16 @@ class MissingTool(NanoexportError):
 
 
 class LinkFailed(NanoexportError):
-    """The link or the device failed: silence, a stale image, a foreign board, a fault."""
+    """The link or the device failed: silence, a stale image, a foreign board, a fault.
+
+    `sent`: the last requests, oldest first; `received`: the last bytes; `log`: the device's last
+    log lines. Empty where no session was open.
+    """
 
     exit_code = 4
+    sent: tuple[str, ...] = ()
+    received: bytes = b""
+    log: tuple[str, ...] = ()
 
 
 class InternalError(NanoexportError):

@@ -74,7 +74,7 @@ def measure_image(elf: Path, board: Board | None = None) -> ImageSize:
 
     Raises InternalError where the file is no ELF file.
     """
-    with _open(elf) as file:
+    with open_elf(elf) as file:
         image = _image_bytes(file)
         ram = sum(section["sh_size"] for section in file.iter_sections() if _in_ram(section))
         regions = _used(file, board) if board is not None and board.freestanding else {}
@@ -174,12 +174,13 @@ def check_fits(size: ImageSize, board: Board) -> None:
 
 
 def _section_sizes(elf: Path) -> dict[str, int]:
-    with _open(elf) as file:
+    with open_elf(elf) as file:
         return {section.name: section["sh_size"] for section in file.iter_sections()}
 
 
 @contextmanager
-def _open(elf: Path) -> Iterator[ELFFile]:
+def open_elf(elf: Path) -> Iterator[ELFFile]:
+    """The parsed file. Raises InternalError where it is no ELF file."""
     with elf.open("rb") as stream:
         try:
             yield ELFFile(stream)

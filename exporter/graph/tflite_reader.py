@@ -53,6 +53,9 @@ ENUM_OPTIONS = {
     "weights_format": _enum_names(tflite.FullyConnectedOptionsWeightsFormat),
 }
 
+_BUFFER_DATA = 4
+"""Place of the field `data` in the vtable of a `Buffer`: schema.fbs."""
+
 CORRUPT = (struct.error, IndexError, ValueError, TypeError, OverflowError, UnicodeDecodeError,
            KeyError, AttributeError, MemoryError)  # fmt: skip
 
@@ -112,6 +115,21 @@ def read(
             value=f"{len(data)} bytes; {type(error).__name__}: {error}",
             next_step="convert or copy the model again, then compare its size and hash",
         ) from error
+
+
+def constant_bytes(data: bytes, tensor: int) -> range:
+    """Which bytes of the flatbuffer `data` hold the constant `tensor`, as stored; none where it is
+    computed. Raises BadInput where the file is corrupt.
+    """
+    try:
+        model: Any = tflite.Model.GetRootAsModel(data, 0)
+        buffer = model.Buffers(model.Subgraphs(0).Tensors(tensor).Buffer())
+        if buffer.DataLength() == 0:
+            return range(0)
+        start = int(buffer._tab.Vector(buffer._tab.Offset(_BUFFER_DATA)))
+        return range(start, start + int(buffer.DataLength()))
+    except CORRUPT as error:
+        raise BadInput("corrupt TFLite flatbuffer", value=f"tensor {tensor}: {error}") from error
 
 
 class _Reader:

@@ -1,6 +1,7 @@
 """The serial link to a board: frames, messages, transports, and a typed device. See PROTOCOL.md."""
 
 from exporter.link.device import Device, require_identity
+from exporter.link.history import LinkCounts
 from exporter.link.messages import (
     ExpectedIdentity,
     Identity,
@@ -11,7 +12,8 @@ from exporter.link.messages import (
     StepDescription,
     TensorDescription,
 )
-from exporter.link.session import DeviceRestarted, Timing
+from exporter.link.pacing import Timing
+from exporter.link.session import DeviceRestarted
 from exporter.link.transport import SerialTransport, SocketTransport, Transport, open_port
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "ExpectedIdentity",
     "Identity",
     "InvokeResult",
+    "LinkCounts",
     "LogLine",
     "MemoryReport",
     "ProfileResult",

@@ -41,7 +41,6 @@ class Decoder:
     def __init__(self) -> None:
         self._pending = bytearray()
         self.bad_frames = 0
-        self.last_bad = b""
 
     def feed(self, data: bytes) -> list[bytes]:
         """Take received bytes; return the bodies of the frames they complete."""
@@ -54,5 +53,9 @@ class Decoder:
                 bodies.append(body)
             elif encoded:
                 self.bad_frames += 1
-                self.last_bad = encoded
         return bodies
+
+    def take_bad_frames(self) -> int:
+        """Frames that were cut or damaged since this was asked last."""
+        taken, self.bad_frames = self.bad_frames, 0
+        return taken

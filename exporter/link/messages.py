@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import enum
+import math
 import struct
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-PROTOCOL_VERSION = 1
+from exporter.link.frames import MAX_BODY_BYTES
+
+PROTOCOL_VERSION = 2
 HEADER = struct.Struct("<BBBBHI")
+LEAST_PAYLOAD_BYTES, MOST_PAYLOAD_BYTES = 48, MAX_BODY_BYTES - HEADER.size
+"""What a device may state in HELLO: its longest fixed reply, and what a host has room for."""
 ANY_BOOT = 0
 """Boot nonce of a request that any boot of the device may serve: hello only."""
 
@@ -21,6 +26,7 @@ class Kind(enum.IntEnum):
     REQUEST = 1
     REPLY = 2
     LOG = 3
+    DAMAGED = 4
 
 
 class Command(enum.IntEnum):
@@ -36,6 +42,7 @@ class Command(enum.IntEnum):
     INVOKE = 0x20
     PROFILE = 0x21
     SPIN = 0x22
+    LOAD = 0x23
     MEMORY = 0x30
     TAKE_FAULT = 0x31
     RESET = 0x32
@@ -86,11 +93,14 @@ class Message:
 
 @dataclass(frozen=True)
 class Hello:
-    """Where a session can start: the last sequence number served, and the largest payload."""
+    """Where a session can start: the last sequence number served, the largest payload, and the
+    window: bytes of requests that the device holds while it is busy.
+    """
 
-    LAYOUT = struct.Struct("<HH")
+    LAYOUT = struct.Struct("<HHI")
     last_sequence: int
     max_payload: int
+    window_bytes: int
 
     @classmethod
     def decode(cls, payload: bytes) -> Hello:
@@ -100,14 +110,22 @@ class Hello:
 
 @dataclass(frozen=True)
 class Identity:
-    """Which model, build and board answers. `max_payload` and `boot_nonce` are of this boot."""
+    """Which model, build and board answers. `max_payload` and `boot_nonce` are of this boot.
 
-    LAYOUT = struct.Struct("<32s32sIIHHH")
+    Hashes and `chip_id` are hexadecimal; `elf_build_id` is zeros where the linker left none,
+    `chip_id` empty where the chip has no number of its own.
+    """
+
+    LAYOUT = struct.Struct("<32s32s32s20sIIHHH")
     model_name: str
     model_sha256: str
     build_id: str
+    templates_sha256: str
+    elf_build_id: str
     dialect: str
+    toolchain: str
     board: str
+    chip_id: str
     ticks_hz: int
     arena_bytes: int
     input_count: int
@@ -120,16 +138,20 @@ class Identity:
     @classmethod
     def decode(cls, description: bytes, boot_nonce: int, max_payload: int) -> Identity:
         """Raises struct.error where the description is too short."""
-        sha256, build_id, ticks_hz, arena, inputs, outputs, steps = cls.LAYOUT.unpack_from(
-            description
+        sha256, build_id, templates, elf, ticks_hz, arena, inputs, outputs, steps = (
+            cls.LAYOUT.unpack_from(description)
         )
-        texts = _texts(description[cls.LAYOUT.size :], 3)
+        texts = _texts(description[cls.LAYOUT.size :], 5)
         return cls(
             model_name=texts[0],
             model_sha256=sha256.hex(),
             build_id=build_id.hex(),
+            templates_sha256=templates.hex(),
+            elf_build_id=elf.hex(),
             dialect=texts[2],
+            toolchain=texts[3],
             board=texts[1],
+            chip_id=texts[4],
             ticks_hz=ticks_hz,
             arena_bytes=arena,
             input_count=inputs,
@@ -149,6 +171,11 @@ class ExpectedIdentity:
     build_id: str | None = None
     dialect: str | None = None
     board: str | None = None
+    chip_id: str | None = None
+    """Of the one unit that is meant, where several carry the same firmware."""
+    toolchain: str | None = None
+    templates_sha256: str | None = None
+    elf_build_id: str | None = None
 
 
 _DTYPES: dict[int, np.dtype[Any]] = {1: np.dtype("<i1"), 2: np.dtype("<i2"), 3: np.dtype("<i4")}
@@ -174,7 +201,10 @@ class TensorDescription:
         offset = 2 + 4 * rank
         scale, zero_point, size = cls.LAYOUT.unpack_from(description, offset)
         (name,) = _texts(description[offset + cls.LAYOUT.size :], 1)
-        return cls(name, _DTYPES[kind], shape, scale, zero_point, size)
+        dtype = _DTYPES[kind]
+        if size != math.prod(shape) * dtype.itemsize:
+            raise struct.error(f"tensor {name} of shape {list(shape)} {dtype} in {size} bytes")
+        return cls(name, dtype, shape, scale, zero_point, size)
 
 
 @dataclass(frozen=True)

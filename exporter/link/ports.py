@@ -12,7 +12,10 @@ from serial.tools import list_ports
 from exporter.errors import BadInput, MissingTool, NanoexportError
 
 _SCHEMES = ("", "socket", "rfc2217")
-_FORMS = "a device path (/dev/ttyACM0, COM3), socket://host:port or rfc2217://host:port"
+_FORMS = (
+    "a device path (/dev/ttyACM0, COM3), socket://host:port, rfc2217://host:port, "
+    "or where a board is used, labgrid://place"
+)
 
 
 def check_url(port: str) -> SplitResult:
@@ -22,7 +25,7 @@ def check_url(port: str) -> SplitResult:
         complete = not parts.scheme or bool(parts.hostname and parts.port)
     except ValueError:
         parts, complete = SplitResult("", "", port, "", ""), False
-    if not port or parts.scheme not in _SCHEMES or not complete:
+    if not port or "\0" in port or parts.scheme not in _SCHEMES or not complete:
         raise BadInput("this is no port", value=port, allowed=_FORMS, next_step=_list_step())
     return parts
 

@@ -18,6 +18,7 @@ _POLL_SECONDS = 0.05
 _WRITE_SECONDS = 30.0
 _CONNECT_SECONDS = 10.0
 _REFUSED_SECONDS = 1.0
+_FIRST_BYTES = 80
 
 
 class ConnectionBroken(LinkFailed):
@@ -36,6 +37,10 @@ class Transport(abc.ABC):
     """
 
     name: str
+
+    def now(self) -> float:
+        """Seconds on the clock that time-outs are on; a simulated line has its own."""
+        return time.monotonic()
 
     @abc.abstractmethod
     def write(self, data: bytes) -> None:
@@ -111,17 +116,20 @@ class SocketTransport(Transport):
 
     def __init__(self, connection: socket.socket, name: str | None = None) -> None:
         self._socket = connection
+        self._first = b""
         self.name = name if name is not None else _peer_name(connection)
         if connection.family in (socket.AF_INET, socket.AF_INET6):
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def write(self, data: bytes) -> None:
         """See Transport."""
-        self._socket.settimeout(_WRITE_SECONDS)
         try:
+            self._socket.settimeout(_WRITE_SECONDS)
             self._socket.sendall(data)
         except OSError as error:
-            raise _gone(self.name, error) from error
+            with contextlib.suppress(OSError):
+                self._first += self._socket.recv(_FIRST_BYTES)
+            raise self._broken(error) from error
 
     def read(self, max_bytes: int, timeout_seconds: float) -> bytes:
         """See Transport."""
@@ -130,24 +138,34 @@ class SocketTransport(Transport):
                 return b""
             data = self._socket.recv(max_bytes)
         except (OSError, ValueError) as error:
-            raise _gone(self.name, error) from error
+            raise self._broken(error) from error
         if not data:
-            raise _gone(self.name, "the other side closed the connection")
+            raise self._broken("the other side closed the connection")
+        self._first += data[: _FIRST_BYTES - len(self._first)]
         return data
 
     def close(self) -> None:
         """See Transport."""
         self._socket.close()
 
+    def _broken(self, why: object) -> ConnectionBroken:
+        """With the text, if it is any, that a server sent instead of the board: ser2net does."""
+        text = self._first.decode("latin-1").strip()
+        said = text and text.isascii() and text.isprintable()
+        return _gone(self.name, f"{why}; it said: {text}" if said else why)
+
 
 def connect_tcp(
     host: str, port: int, deadline_seconds: float = _CONNECT_SECONDS
 ) -> SocketTransport:
-    """Connect to a serial port on TCP, trying again until it listens. Raises MissingTool."""
+    """Connect to a serial port on TCP, trying again until it listens. Raises MissingTool.
+
+    A host that does not answer at all has `_CONNECT_SECONDS` for it: it may be far away.
+    """
     deadline = time.monotonic() + deadline_seconds
     while True:
         try:
-            connection = socket.create_connection((host, port), timeout=deadline_seconds)
+            connection = socket.create_connection((host, port), timeout=_CONNECT_SECONDS)
             return SocketTransport(connection, f"{host}:{port}")
         except OSError as error:
             if time.monotonic() >= deadline:

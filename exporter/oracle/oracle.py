@@ -94,6 +94,15 @@ class Oracle:
         reply = self._call("run_all", inputs)
         return dict(zip(reply.fields["indices"], reply.arrays, strict=True))
 
+    def load(self, model: bytes) -> None:
+        """Take another model in the same process; raises as the constructor does.
+
+        After a refusal it has no model, until the next `load`.
+        """
+        self._model = np.frombuffer(model, np.uint8)
+        if self._worker is not None and self._worker.alive:
+            self._load(self._worker)
+
     def close(self) -> None:
         """Ends the process. The oracle starts another one if it is used again."""
         if self._worker is not None:
@@ -123,10 +132,13 @@ class Oracle:
             return self._worker
         self.close()
         self._worker = Worker(self._worker_module, [self.backend.module], TF_CPP_MIN_LOG_LEVEL="3")
-        reply = self._request(self._worker, Message("load", {}, [self._model]))
+        self._load(self._worker)
+        return self._worker
+
+    def _load(self, worker: Worker) -> None:
+        reply = self._request(worker, Message("load", {}, [self._model]))
         self.inputs = [_info(t) for t in reply.fields["inputs"]]
         self.outputs = [_info(t) for t in reply.fields["outputs"]]
-        return self._worker
 
     def _request(self, worker: Worker, message: Message) -> Message:
         """A request whose failures are told in terms of the model."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -10,12 +11,28 @@ import jinja2
 
 from exporter.render import c_format
 
+REPORTS = "report/"
+"""Templates of pages and pictures for people: no firmware has any of them."""
+
 
 def template_folder() -> Path:
     """The folder `firmware_templates`: beside the package in a checkout, inside it in a wheel."""
     package = Path(__file__).resolve().parent.parent
     installed = package / "firmware_templates"
     return installed if installed.is_dir() else package.parent / "firmware_templates"
+
+
+@cache
+def templates_sha256() -> str:
+    """64 hex digits over path and contents of every template that a firmware may need."""
+    digest = hashlib.sha256()
+    folder = template_folder()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        name = path.relative_to(folder).as_posix()
+        if not name.startswith(REPORTS):
+            contents = path.read_bytes()
+            digest.update(f"{name}\0{len(contents)}\0".encode() + contents)
+    return digest.hexdigest()
 
 
 def register(*filters: Callable[..., object]) -> None:

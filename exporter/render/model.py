@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import dataclass
 from typing import Literal
 
 from exporter.graph.ir import Tensor, short_name
@@ -17,8 +18,13 @@ Arena = Literal["static", "caller"]
 ARENA_ALIGNMENT = 16
 """Bytes; kernels need words, the rest makes their time the same wherever the arena lies."""
 
-GUARD_BYTES = 32
-"""Canary bytes on either side of the arena in a firmware that serves the link."""
+GUARD_BYTES = 64
+"""Canary bytes on either side of the arena in a firmware that serves the link: wherever the arena
+ends, a whole block of GUARD_ALIGNMENT bytes is among them."""
+
+GUARD_ALIGNMENT = 32
+"""Bytes; of an arena between guards. What the memory protection units of Cortex-M protect at least
+(Architecture Reference Manuals of Armv7-M, DDI 0403, and Armv8-M, DDI 0553)."""
 
 
 def layer_name(step: Step) -> str:
@@ -138,6 +144,7 @@ def render_model(
         "guard_bytes": guard_bytes,
         "arena": arena,
         "arena_alignment": ARENA_ALIGNMENT,
+        "array_alignment": GUARD_ALIGNMENT if guard_bytes else ARENA_ALIGNMENT,
     }
     suffixes = (".h", ".c", "_layers.h", "_weights.h", "_weights.c")
     files = {
@@ -158,16 +165,27 @@ def _headers(program: Program) -> tuple[str, ...]:
     return ("nano_arithmetic.h", *(name for name in optional if (folder / name).is_file()))
 
 
+@dataclass(frozen=True)
+class Origin:
+    """Where a firmware comes from, as it says of itself. Hashes are 64 hex digits."""
+
+    board: str
+    toolchain: str
+    """Compiler and version, `arm-none-eabi-gcc 12.2.1`."""
+    templates_sha256: str
+    build_id: str
+
+
 def render_description(
-    program: Program, *, prefix: str, board: str, build_id: str, arena: Arena = "static"
+    program: Program, *, prefix: str, origin: Origin, arena: Arena = "static"
 ) -> str:
-    """The C file that describes the model to the link application. `build_id`: 64 hex digits."""
+    """The C file that describes the model to the link application."""
     return render(
         "model/model_description.c.j2",
         program=program,
         prefix=prefix,
         upper=prefix.upper(),
-        board=board,
-        build_id=build_id,
+        origin=origin,
         arena=arena,
+        array_alignment=GUARD_ALIGNMENT,
     )

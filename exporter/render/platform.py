@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from exporter.board import Board
+from exporter.board import Board, Timer
 from exporter.errors import BadInput, InternalError
 from exporter.render.environment import render, template_folder
 from exporter.render.sections import USUAL_MEMORY, Memory
@@ -16,7 +16,10 @@ from exporter.toolchain import toolchain_for
 CORE_RUNTIME = ("platform.h",)
 FREESTANDING_RUNTIME = ("memory.c", "libc/string.h", "linker_symbols.h", "receive_ring.h")
 PLACED_RUNTIME = "placed_sections.c"
+NO_TIMER_RUNTIME = "no_timer.c"
 LINK_APPS = ("hil",)
+
+NO_WATCHDOG = "no_watchdog"
 
 TEMPLATE_SUFFIX = ".j2"
 
@@ -51,6 +54,7 @@ def render_platform(
     files: dict[str, str] = {}
     context: dict[str, Any] = {
         "board": board,
+        "timer": _timer(board, app),
         "toolchain": toolchain_for(board, toolchain, optimize),
         "regions": list(_linker_regions(board)),
         "placed": memory,
@@ -65,7 +69,7 @@ def render_platform(
     }
     for name in _runtime_files(board, app, memory):
         files[f"runtime/{name}"] = _text(f"runtime/{name}", context)
-    for source, name in _platform_files(board):
+    for source, name in _platform_files(board, app):
         files[f"platform/{name}"] = _text(source, context)
     files |= {f"app/{name}": text for name, text in _app_files(app, context).items()}
     sources = {
@@ -96,13 +100,20 @@ def _runtime_files(board: Board, app: str | Mapping[str, str], memory: Memory) -
     names = set(CORE_RUNTIME)
     if app in LINK_APPS:
         names |= {path.relative_to(folder).as_posix() for path in _files(folder)}
+    if _timer(board, app) is not None:
+        names.discard(NO_TIMER_RUNTIME)
     names = names - {PLACED_RUNTIME} | ({PLACED_RUNTIME} if memory.is_placed else set())
     if board.freestanding:
         return sorted(names | set(FREESTANDING_RUNTIME))
     return sorted(names - set(FREESTANDING_RUNTIME) | {"memory.c"})
 
 
-def _platform_files(board: Board) -> Iterator[tuple[str, str]]:
+def _timer(board: Board, app: str | Mapping[str, str]) -> Timer | None:
+    """The board's timer, where the application has a use for it."""
+    return board.timer if app in LINK_APPS else None
+
+
+def _platform_files(board: Board, app: str | Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Template path and name of each file of the platform, of its drivers only the board's."""
     folder = template_folder() / "platform" / board.platform
     if not folder.is_dir():
@@ -111,9 +122,15 @@ def _platform_files(board: Board) -> Iterator[tuple[str, str]]:
         name = path.relative_to(folder).as_posix()
         if not name.startswith("drivers/"):
             yield f"platform/{board.platform}/{name}", name.removesuffix(TEMPLATE_SUFFIX)
-    if board.uart is not None:
-        driver = f"{board.uart.driver}.c"
-        yield f"platform/{board.platform}/drivers/{driver}", driver
+    for driver in _drivers(board, app):
+        yield f"platform/{board.platform}/drivers/{driver}.c", f"{driver}.c"
+
+
+def _drivers(board: Board, app: str | Mapping[str, str]) -> Iterator[str]:
+    for device in (board.uart, _timer(board, app)):
+        if device is not None:
+            yield device.driver
+    yield board.watchdog.driver if board.watchdog is not None else NO_WATCHDOG
 
 
 def _app_files(app: str | Mapping[str, str], context: Mapping[str, Any]) -> dict[str, str]:

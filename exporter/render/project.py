@@ -20,7 +20,8 @@ from exporter.board import Board
 from exporter.errors import BadInput
 from exporter.plan.placement import place
 from exporter.plan.program import Program
-from exporter.render.model import GUARD_BYTES, Arena, render_description, render_model
+from exporter.render.environment import templates_sha256
+from exporter.render.model import GUARD_BYTES, Arena, Origin, render_description, render_model
 from exporter.render.platform import render_platform
 from exporter.render.sections import memory_of
 
@@ -38,7 +39,7 @@ class Project:
 
     @property
     def build_id(self) -> str:
-        """64 hex digits over every file, the compiler and its version: equal builds, equal id."""
+        """64 hex digits over every file, the templates, the compiler and its version."""
         return str(self.manifest["build_id"])
 
 
@@ -73,11 +74,11 @@ def render_project(
         ),
     )
     compiler = toolchains.identity(board, toolchain)
-    build_id = _build_id(files, compiler)
+    origin = Origin(
+        board.name, compiler, templates_sha256(), _build_id(files, compiler, templates_sha256())
+    )
     if serves_link:
-        files[DESCRIPTION] = render_description(
-            program, prefix=prefix, board=board.name, build_id=build_id, arena=arena
-        )
+        files[DESCRIPTION] = render_description(program, prefix=prefix, origin=origin, arena=arena)
     manifest = {
         "schema_version": 1,
         "generator": f"nanoexport {__version__}",
@@ -89,7 +90,8 @@ def render_project(
         "toolchain": toolchain,
         "compiler": compiler,
         "optimize": program.optimize,
-        "build_id": build_id,
+        "templates_sha256": origin.templates_sha256,
+        "build_id": origin.build_id,
         "arena": arena,
         "arena_bytes": program.arena_bytes,
         "weights_bytes": program.weights_bytes,
@@ -101,9 +103,9 @@ def render_project(
 DESCRIPTION = "model/model_description.c"
 
 
-def _build_id(files: Mapping[str, str], compiler: str) -> str:
-    """Over everything but the description, which carries the id."""
-    digest = hashlib.sha256(compiler.encode())
+def _build_id(files: Mapping[str, str], compiler: str, templates: str) -> str:
+    """Over everything but the description, which carries the id and both of the others."""
+    digest = hashlib.sha256(f"{compiler}\0{templates}".encode())
     for path in sorted(files):
         digest.update(f"\0{path}\0{files[path]}".encode())
     return digest.hexdigest()

@@ -4,9 +4,10 @@
 #include "link_commands.h"
 #include "platform.h"
 
-enum { PROTOCOL_VERSION = 1 };
-enum { KIND_REQUEST = 1, KIND_REPLY = 2, KIND_LOG = 3 };
+enum { PROTOCOL_VERSION = 2 };
+enum { KIND_REQUEST = 1, KIND_REPLY = 2, KIND_LOG = 3, KIND_DAMAGED = 4 };
 enum { HEADER_BYTES = 10 };
+enum { NOTICES = 8 }; /* of damage, until a good request comes: peers must not rouse each other */
 
 #define BODY_BYTES (HEADER_BYTES + NANO_LINK_PAYLOAD_BYTES)
 #define BODY_OFFSET NANO_FRAME_BODY_OFFSET(BODY_BYTES)
@@ -22,7 +23,9 @@ struct header {
 };
 
 static uint32_t boot_nonce;
+static bool is_met; /* by a host, whose number is in the nonce since */
 static uint32_t bad_frames;
+static uint8_t notices_left;
 static uint16_t last_sequence; /* the newest that was accepted */
 static uint16_t log_sequence;
 static size_t last_reply_bytes; /* of the frame kept in `reply_frame`; 0: none */
@@ -61,12 +64,35 @@ static void refuse(struct header header, enum nano_status status)
     send_short(&header, NULL, 0);
 }
 
-static void say_hello(struct header header)
+/* Says at once that a frame came damaged, so that the host need not wait to repeat it. */
+static void notice_damage(void)
 {
-    uint8_t payload[4];
+    bad_frames++;
+    if (notices_left != 0) {
+        const struct header header = {.kind = KIND_DAMAGED, .sequence = last_sequence};
+        notices_left--;
+        send_short(&header, NULL, 0);
+    }
+}
+
+/* A board may give the same number at each power-up; the number of the host that meets it first tells
+ * its boots apart. */
+static void meet(const uint8_t *number, size_t size)
+{
+    if (!is_met && size >= sizeof boot_nonce && nano_get_u32(number) != boot_nonce) {
+        boot_nonce ^= nano_get_u32(number);
+    }
+    is_met = true;
+}
+
+static void say_hello(struct header header, const uint8_t *number, size_t size)
+{
+    uint8_t payload[8];
     struct nano_writer writer = {.data = payload, .capacity = sizeof payload};
+    meet(number, size);
     nano_put_u16(&writer, last_sequence);
     nano_put_u16(&writer, NANO_LINK_PAYLOAD_BYTES);
+    nano_put_u32(&writer, platform_serial_window());
     header.kind = KIND_REPLY;
     send_short(&header, payload, sizeof payload);
 }
@@ -117,10 +143,15 @@ static void take_body(const uint8_t *body, size_t size)
     const uint32_t nonce = nano_get_u32(body + 6);
     if (body[0] != PROTOCOL_VERSION) {
         refuse(header, NANO_BAD_VERSION);
-    } else if (header.kind != KIND_REQUEST) {
+        return;
+    }
+    if (header.kind != KIND_REQUEST) {
         bad_frames++; /* an echo of our own frames, perhaps: an answer could go round for ever */
-    } else if (header.command == NANO_HELLO) {
-        say_hello(header);
+        return;
+    }
+    notices_left = NOTICES;
+    if (header.command == NANO_HELLO) {
+        say_hello(header, body + HEADER_BYTES, size - HEADER_BYTES);
     } else if (nonce != boot_nonce) {
         refuse(header, NANO_REBOOTED);
     } else {
@@ -134,12 +165,15 @@ void nano_link_start(void)
     if (boot_nonce == 0) {
         boot_nonce = 1; /* 0 means "not known" in a request */
     }
+    is_met = false;
     last_sequence = 0;
     last_reply_bytes = 0;
     log_sequence = 0;
     bad_frames = 0;
+    notices_left = 0; /* before anybody asked, it is no frame of ours that came damaged */
     nano_frame_decoder_init(&decoder, request_body, sizeof request_body);
     nano_guards_fill();
+    nano_load_init();
     nano_link_log(NANO_LOG_INFO, "boot");
 }
 
@@ -153,7 +187,7 @@ void nano_link_poll(void)
             if (event == NANO_FRAME_READY) {
                 take_body(decoder.data, decoder.body_bytes);
             } else if (event == NANO_FRAME_BAD) {
-                bad_frames++;
+                notice_damage();
             }
         }
     }

@@ -4,6 +4,8 @@
 #include "model_description.h"
 #include "platform.h"
 
+enum { ELF_BUILD_ID_BYTES = 20, MOST_CHIP_ID_BYTES = 32 };
+
 /* How to read the registers of a fault: by the kind of machine this was compiled for. */
 enum { FAULT_ARM_M = 1, FAULT_RISCV = 2, FAULT_POSIX = 3 };
 #if defined(__unix__) || defined(__APPLE__)
@@ -13,6 +15,8 @@ enum { FAULT_ARM_M = 1, FAULT_RISCV = 2, FAULT_POSIX = 3 };
 #else
 #define FAULT_KIND FAULT_ARM_M
 #endif
+
+enum { NO_STEP = 0xFFFF };
 
 /* A description is sent in portions: the size of the whole, then its bytes from `offset` on. */
 static void begin_portion(struct nano_writer *reply, uint16_t offset)
@@ -29,12 +33,36 @@ static enum nano_status end_portion(struct nano_writer *reply)
     return NANO_OK;
 }
 
+/* The hash that the linker left; zeros where it left none. */
+static void put_elf_build_id(struct nano_writer *reply)
+{
+    uint8_t bytes[ELF_BUILD_ID_BYTES] = {0};
+    const uint8_t *id = bytes;
+    const size_t size = platform_elf_build_id(&id);
+    memcpy(bytes, id, size < sizeof bytes ? size : sizeof bytes);
+    nano_put_bytes(reply, bytes, sizeof bytes);
+}
+
+/* As a text of hexadecimal digits, empty where the chip has no number. */
+static void put_chip_id(struct nano_writer *reply)
+{
+    uint8_t id[MOST_CHIP_ID_BYTES];
+    const size_t size = platform_chip_id(id, sizeof id);
+    nano_put_u16(reply, (uint32_t)(2 * size));
+    for (size_t i = 0; i < size; i++) {
+        nano_put_u8(reply, (uint8_t)"0123456789abcdef"[id[i] >> 4]);
+        nano_put_u8(reply, (uint8_t)"0123456789abcdef"[id[i] & 15u]);
+    }
+}
+
 static enum nano_status identify(const uint8_t *payload, size_t size, struct nano_writer *reply)
 {
     (void)size;
     begin_portion(reply, nano_get_u16(payload));
     nano_put_bytes(reply, nano_model.model_sha256, sizeof nano_model.model_sha256);
     nano_put_bytes(reply, nano_model.build_id, sizeof nano_model.build_id);
+    nano_put_bytes(reply, nano_model.templates_sha256, sizeof nano_model.templates_sha256);
+    put_elf_build_id(reply);
     nano_put_u32(reply, platform_ticks_hz());
     nano_put_u32(reply, nano_model.arena_bytes);
     nano_put_u16(reply, nano_model.input_count);
@@ -43,6 +71,8 @@ static enum nano_status identify(const uint8_t *payload, size_t size, struct nan
     nano_put_text(reply, nano_model.name);
     nano_put_text(reply, nano_model.board);
     nano_put_text(reply, nano_model.dialect);
+    nano_put_text(reply, nano_model.toolchain);
+    put_chip_id(reply);
     return end_portion(reply);
 }
 
@@ -136,23 +166,38 @@ static enum nano_status read_tensor(const uint8_t *payload, size_t size, struct 
     return NANO_OK;
 }
 
+static void put_words(struct nano_writer *reply, const uint32_t *words, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        nano_put_u32(reply, words[i]);
+    }
+}
+
 static enum nano_status take_fault(const uint8_t *payload, size_t size, struct nano_writer *reply)
 {
-    (void)payload;
     (void)size;
-    struct platform_fault fault;
-    if (!platform_take_fault(&fault)) {
+    const struct platform_fault *const fault = platform_last_fault();
+    begin_portion(reply, nano_get_u16(payload));
+    if (fault == NULL) {
         nano_put_u8(reply, 0);
-        return NANO_OK;
+        return end_portion(reply);
     }
     nano_put_u8(reply, FAULT_KIND);
-    nano_put_u32(reply, fault.cause);
-    nano_put_u32(reply, fault.status);
-    nano_put_u32(reply, fault.address);
-    nano_put_u32(reply, fault.pc);
-    nano_put_u32(reply, fault.lr);
-    nano_put_u32(reply, fault.sp);
-    return NANO_OK;
+    nano_put_u8(reply, (uint8_t)fault->reason);
+    nano_put_u16(reply, fault->step == 0 ? NO_STEP : (uint16_t)(fault->step - 1));
+    nano_put_u32(reply, fault->cause);
+    nano_put_u32(reply, fault->status);
+    nano_put_u32(reply, fault->address);
+    nano_put_u32(reply, fault->pc);
+    nano_put_u32(reply, fault->lr);
+    nano_put_u32(reply, fault->sp);
+    put_words(reply, fault->registers, PLATFORM_FAULT_REGISTERS);
+    put_words(reply, fault->callers, PLATFORM_FAULT_CALLERS);
+    const size_t sent_bytes = reply->size - 2;
+    if (sent_bytes != 0 && reply->skip + sent_bytes == reply->total) { /* the last one among them */
+        platform_forget_fault();
+    }
+    return end_portion(reply);
 }
 
 /* link.c resets the device once the reply is on its way. */
@@ -175,11 +220,12 @@ static const struct {
     {NANO_POISON, 1, 1, poison},
     {NANO_WRITE, 6, NANO_LINK_PAYLOAD_BYTES, write_tensor},
     {NANO_READ, 8, 8, read_tensor},
-    {NANO_INVOKE, 0, 0, nano_link_invoke},
+    {NANO_INVOKE, 8, 8, nano_link_invoke},
     {NANO_PROFILE, 4, 4, nano_link_profile},
     {NANO_SPIN, 4, 4, nano_link_spin},
+    {NANO_LOAD, 8, 8, nano_link_load},
     {NANO_MEMORY, 0, 0, nano_link_memory},
-    {NANO_TAKE_FAULT, 0, 0, take_fault},
+    {NANO_TAKE_FAULT, 2, 2, take_fault},
     {NANO_RESET, 0, 0, reset},
 };
 

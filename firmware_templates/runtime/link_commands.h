@@ -15,6 +15,7 @@ enum nano_command {
     NANO_INVOKE = 0x20,
     NANO_PROFILE = 0x21,
     NANO_SPIN = 0x22,
+    NANO_LOAD = 0x23,
     NANO_MEMORY = 0x30,
     NANO_TAKE_FAULT = 0x31,
     NANO_RESET = 0x32,
@@ -45,7 +46,13 @@ void nano_guards_fill(void);
 enum nano_status nano_link_invoke(const uint8_t *payload, size_t size, struct nano_writer *reply);
 enum nano_status nano_link_profile(const uint8_t *payload, size_t size, struct nano_writer *reply);
 enum nano_status nano_link_spin(const uint8_t *payload, size_t size, struct nano_writer *reply);
+enum nano_status nano_link_load(const uint8_t *payload, size_t size, struct nano_writer *reply);
 enum nano_status nano_link_memory(const uint8_t *payload, size_t size, struct nano_writer *reply);
+
+/* link_load.c: interrupts during a run; nothing where LOAD asked for none. */
+void nano_load_init(void);
+void nano_load_start(void);
+void nano_load_stop(void);
 
 /* link.c: frames that were cut, too long or failed their CRC since the start. */
 uint32_t nano_link_bad_frames(void);

@@ -5,15 +5,21 @@
 #include "platform.h"
 
 enum { GUARD_PATTERN = 0xA5, EMPTY_READINGS = 64 };
+enum { INVOKE_WITH_INTERRUPTS = 1, INVOKE_WITH_GUARDS = 2 };
 
 static uint32_t invoke_stack_bytes;
 static uint32_t next_step; /* of a profile; a whole invoke ends the profile */
 
+static void fill_guard(int8_t *guard)
+{
+    memset(guard, GUARD_PATTERN, nano_model.guard_bytes);
+    platform_guard(guard, nano_model.guard_bytes);
+}
+
 void nano_guards_fill(void)
 {
-    const uint32_t guard_bytes = nano_model.guard_bytes;
-    memset(nano_model.arena - guard_bytes, GUARD_PATTERN, guard_bytes);
-    memset(nano_model.arena + nano_model.arena_bytes, GUARD_PATTERN, guard_bytes);
+    fill_guard(nano_model.arena - nano_model.guard_bytes);
+    fill_guard(nano_model.arena + nano_model.arena_bytes);
 }
 
 static uint32_t damaged_bytes(const int8_t *guard)
@@ -27,14 +33,29 @@ static uint32_t damaged_bytes(const int8_t *guard)
 
 enum nano_status nano_link_invoke(const uint8_t *payload, size_t size, struct nano_writer *reply)
 {
-    (void)payload;
     (void)size;
+    const uint32_t watchdog_ms = nano_get_u32(payload);
+    const uint32_t flags = nano_get_u32(payload + 4);
+    const bool interrupts = (flags & INVOKE_WITH_INTERRUPTS) != 0;
     next_step = 0;
-    platform_stack_paint();
+    platform_guards_enforce((flags & INVOKE_WITH_GUARDS) != 0);
+    if (watchdog_ms != 0) {
+        platform_watchdog_start(watchdog_ms);
+    }
+    if (interrupts) {
+        nano_load_start();
+    } else {
+        platform_stack_paint(); /* masks them */
+    }
     const uint64_t start = platform_ticks();
     nano_model.invoke();
     const uint64_t end = platform_ticks();
-    invoke_stack_bytes = platform_stack_used();
+    if (interrupts) {
+        nano_load_stop();
+    }
+    invoke_stack_bytes = interrupts ? 0 : platform_stack_used();
+    platform_watchdog_stop();
+    platform_guards_enforce(false);
     nano_put_u64(reply, end - start);
     nano_put_u32(reply, invoke_stack_bytes);
     return NANO_OK;
@@ -67,10 +88,12 @@ enum nano_status nano_link_profile(const uint8_t *payload, size_t size, struct n
     nano_put_u16(reply, EMPTY_READINGS);
     nano_put_u32(reply, empty_reading_ticks());
     for (uint32_t i = first; i < first + count; i++) {
+        platform_step = i + 1;
         const uint64_t start = platform_ticks();
         nano_model.steps[i].run(nano_model.arena);
         nano_put_u64(reply, platform_ticks() - start);
     }
+    platform_step = 0;
     next_step = first + count;
     return NANO_OK;
 }

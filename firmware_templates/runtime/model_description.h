@@ -34,6 +34,8 @@ struct nano_model {
     const char *dialect;           /* "tflite" or "litert" */
     uint8_t model_sha256[32];
     uint8_t build_id[32];
+    uint8_t templates_sha256[32];  /* what all of this was rendered from */
+    const char *toolchain;         /* compiler and version */
     uint32_t input_count, output_count, step_count;
     const struct nano_tensor *inputs, *outputs;
     const struct nano_step *steps; /* running all of them in order is one inference */

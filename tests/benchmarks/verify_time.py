@@ -19,6 +19,7 @@ from pathlib import Path
 
 from exporter.board import load_board
 from exporter.build.firmware import Settings, compile_for, firmware_for
+from exporter.hil.controls import run_controls
 from exporter.hil.session import open_device
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import verify_device
@@ -77,7 +78,9 @@ def stage_seconds(model: Path, board_name: str) -> dict[str, float]:
                     result = verify_device(device, oracle, vectors, macs=program.macs)
             finally:
                 opened.__exit__(None, None, None)
-    assert result.bit_exact
+        with timed("one seeded fault of each kind"):
+            controls = run_controls(firmware, vectors)
+    assert result.bit_exact and controls.rate == 1
     return seconds
 
 

@@ -83,8 +83,6 @@ def test_host_runs_with_sanitizers(tmp_path: Path) -> None:
     firmware = build(project, options=["NANO_SANITIZE=ON"])
     assert firmware.footprint is None
     with flash.start(board, firmware.elf) as running:
-        assert running.port is not None
-        assert running.port.startswith("/dev/")
         assert running.alive()
     assert not running.alive()
 

@@ -14,6 +14,8 @@ from exporter.board import Board, load_board
 from exporter.build.firmware import ModelFirmware, Settings, firmware_for
 from exporter.build.placed import check_placed
 from exporter.errors import CheckFailed
+from exporter.hil.controls import run_controls
+from exporter.hil.controls.weights import FlippedWeightBit
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import verify_on_board
 from exporter.plan.placement import use_by_region
@@ -136,6 +138,12 @@ def test_arena_and_weights_are_where_the_plan_says(
     assert {r["region"]: r["arena_bytes"] > 0 for r in inspected["regions"]} == {
         use.region: use.region == wanted.arena for use in used
     }
+
+
+def test_a_flipped_bit_of_weights_that_are_copied_to_ram_is_caught(make: Build) -> None:
+    """It is flipped where the image stores it, and noticed where it is read."""
+    report = run_controls(make("mps2-an500"), count=3, controls=[FlippedWeightBit()])
+    assert (report.seeded, report.rate) == (3, 1)
 
 
 def test_the_build_shows_every_region(make: Build, picture: Path, tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from exporter.ops.base import Target
 from exporter.plan.check import check
 from exporter.plan.planner import plan
 from exporter.plan.program import Program
-from exporter.render.model import render_description, render_model
+from exporter.render.model import Origin, render_description, render_model
 from tests import random_layers as layers
 from tests import random_shape_layers as shapes
 from tests.flatbuffer_builder import OPERATORS, ModelBuilder
@@ -35,7 +35,7 @@ def compiled(data: bytes) -> Program:
     graph = ops.check(graph)
     program = check(plan(graph, Target()), graph)
     render_model(program)
-    render_description(program, prefix="model", board="host", build_id="0" * 64)
+    render_description(program, prefix="model", origin=Origin("host", "gcc 1", "0" * 64, "0" * 64))
     return program
 
 

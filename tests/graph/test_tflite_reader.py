@@ -13,7 +13,7 @@ import tflite
 from exporter.convert.int4 import packed
 from exporter.errors import BadInput
 from exporter.graph.ir import Graph, Quantization
-from exporter.graph.tflite_reader import read, read_file
+from exporter.graph.tflite_reader import constant_bytes, read, read_file
 from tests.flatbuffer_builder import ModelBuilder
 
 
@@ -40,6 +40,20 @@ def test_tensors_keep_name_shape_and_type(conv: Graph) -> None:
         2: ("b", (3,), "int32"),
         3: ("y;fused/relu", (1, 6, 5, 3), "int8"),
     }
+
+
+def test_where_a_constant_is_stored(conv: Graph) -> None:
+    model = _conv_model()
+    for tensor in conv.tensors.values():
+        stored = constant_bytes(model, tensor.id)
+        contents = bytes(model[place] for place in stored)
+        assert contents == (tensor.constant.tobytes() if tensor.is_constant else b"")
+    flipped = bytearray(model)
+    flipped[constant_bytes(model, 1)[5]] ^= 0x40
+    changed = np.argwhere(read(bytes(flipped))[1].constant != conv[1].constant)
+    assert changed.tolist() == [[0, 1, 0, 1]]
+    with pytest.raises(BadInput, match="corrupt"):
+        constant_bytes(model[: len(model) // 2], 1)
 
 
 def test_quantization_per_tensor_and_per_channel(conv: Graph) -> None:

@@ -14,14 +14,21 @@ RUNTIME = sorted(
     for pattern in ("crc32.c", "frames.c", "link*.c")
     for path in (TEMPLATES / "runtime").glob(pattern)
 )
-HOST_PLATFORM = sorted((TEMPLATES / "platform" / "host").glob("*.c"))
+HOST_PLATFORM = sorted((TEMPLATES / "platform" / "host").rglob("*.c"))
 HIL = [
     *RUNTIME,
     TEMPLATES / "apps" / "hil" / "main.c",
+    TEMPLATES / "runtime" / "no_timer.c",
     *HOST_PLATFORM,
     HERE / "fake_model.c",
 ]
 STUB = [*RUNTIME, HERE / "stub_platform.c", HERE / "fake_model.c"]
+LARGE_BYTES = 120_000
+LIKE_HOST = (
+    "-DNANO_LINK_PAYLOAD_BYTES=4096",  # boards/host.yaml
+    "-DSTUB_WINDOW_BYTES=16384",  # platform/host/serial.c
+    f"-DFAKE_MODEL_LARGE_BYTES={LARGE_BYTES}",
+)
 WARNINGS = ("-Wall", "-Wextra", "-Wconversion", "-Wshadow", "-Werror")
 SANITIZERS = ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.flash.native import NativeProcess
 from exporter.link import Device, LogLine, Timing, open_port
-from tests.link.build import HIL, SANITIZERS, STUB, compile_c
+from tests.link.build import HIL, LIKE_HOST, SANITIZERS, STUB, compile_c
 from tests.link.c_frames import CFrames
 from tests.link.devices import StubTransport
 
@@ -23,6 +23,13 @@ def stub_library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     output = tmp_path_factory.mktemp("stub") / "stub.so"
     flags = ("-shared", "-fPIC", "-DNANO_LINK_PAYLOAD_BYTES=64")
     return ctypes.CDLL(str(compile_c(output, STUB, *flags)))
+
+
+@pytest.fixture(scope="session")
+def host_library(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The device as a library, with payload and window of the board `host`, and a large input."""
+    output = tmp_path_factory.mktemp("stub") / "host.so"
+    return ctypes.CDLL(str(compile_c(output, STUB, "-shared", "-fPIC", *LIKE_HOST)))
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
-"""Transports for tests: the C device in memory, and a link that damages what it carries."""
+"""Transports for tests: the C device in memory, and a peer that says nothing of use."""
 
 from __future__ import annotations
 
 import ctypes
-import random
 import time
 
 from exporter.link import Transport
@@ -44,49 +43,6 @@ class StubTransport(Transport):
     def close(self) -> None:
         """See Transport."""
         self.closed = True
-
-
-class FaultyTransport(Transport):
-    """Damages single bytes at `error_rate` in both directions, and repeats whole writes.
-
-    A damaged byte is dropped, has a bit flipped, is doubled, or gets a random one before it.
-    """
-
-    name = "faulty"
-
-    def __init__(self, inner: Transport, seed: int, error_rate: float) -> None:
-        self._inner = inner
-        self._random = random.Random(seed)
-        self._error_rate = error_rate
-
-    def _damage(self, data: bytes) -> bytes:
-        return b"".join(self._damage_byte(byte) for byte in data)
-
-    def _damage_byte(self, byte: int) -> bytes:
-        if self._random.random() >= self._error_rate:
-            return bytes([byte])
-        flipped = byte ^ 1 << self._random.randrange(8)
-        inserted = self._random.randrange(256)
-        choices = (b"", bytes([flipped]), bytes([byte, byte]), bytes([inserted, byte]))
-        return self._random.choice(choices)
-
-    def write(self, data: bytes) -> None:
-        """See Transport."""
-        copies = 2 if self._random.random() < 10 * self._error_rate else 1
-        for _ in range(copies):
-            damaged = self._damage(data)
-            cut = self._random.randrange(len(damaged) + 1)
-            self._inner.write(damaged[:cut])
-            self._inner.write(damaged[cut:])
-
-    def read(self, max_bytes: int, timeout_seconds: float) -> bytes:
-        """See Transport. Reads come in small portions."""
-        size = self._random.randrange(1, 40)
-        return self._damage(self._inner.read(min(max_bytes, size), timeout_seconds))
-
-    def close(self) -> None:
-        """See Transport."""
-        self._inner.close()
 
 
 class SilentTransport(Transport):

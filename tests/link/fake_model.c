@@ -7,7 +7,15 @@
 #include "model_description.h"
 #include "platform.h"
 
-enum { GUARD = 16, ARENA = 3024, LARGE = 3000 };
+#ifndef FAKE_MODEL_IS_HARMLESS
+#define FAKE_MODEL_IS_HARMLESS 0
+#endif
+
+#ifndef FAKE_MODEL_LARGE_BYTES
+#define FAKE_MODEL_LARGE_BYTES 3000
+#endif
+
+enum { GUARD = 16, LARGE = FAKE_MODEL_LARGE_BYTES, ARENA = LARGE + 24 };
 enum misbehaviour {
     OVERRUN = 101,
     UNDERRUN = 102,
@@ -15,6 +23,9 @@ enum misbehaviour {
     DIVIDE = 104,
     SLOW = 105,
     FAR_READ = 106, /* an address that no board has */
+    HANG = 107,
+    RECURSE = 108,
+    LOW_HALF = 109, /* of the stack pointer: of 64 bits not the stack */
 };
 
 static int8_t memory[GUARD + ARENA + GUARD] __attribute__((aligned(16)));
@@ -25,11 +36,26 @@ static int8_t memory[GUARD + ARENA + GUARD] __attribute__((aligned(16)));
 
 static int32_t runs;
 
+/* How often the model has run since boot, whatever became of the arena. */
+int32_t fake_model_runs(void);
+int32_t fake_model_runs(void)
+{
+    return runs;
+}
+
 static void be_slow(void)
 {
     const uint64_t start = platform_ticks();
     while (platform_ticks() - start < 2ull * platform_ticks_hz()) {
     }
+}
+
+/* Deeper than any stack; the argument keeps the compiler from making a loop of it. */
+static int recurse(volatile int *depth)
+{
+    volatile int local[16];
+    local[0] = *depth + 1;
+    return local[0] == 0 ? 0 : recurse(&local[0]) + local[0];
 }
 
 static void misbehave(void)
@@ -54,6 +80,15 @@ static void misbehave(void)
     case FAR_READ:
         seven = *(volatile int *)0xD0000000u;
         break;
+    case HANG:
+        for (;;) {
+        }
+    case RECURSE:
+        seven = recurse(&zero);
+        break;
+    case LOW_HALF:
+        seven = *(volatile int *)(uintptr_t)(uint32_t)(uintptr_t)&zero;
+        break;
     default:
         break;
     }
@@ -62,7 +97,9 @@ static void misbehave(void)
 static void add_pairs(int8_t *arena)
 {
     (void)arena;
-    misbehave();
+    if (!FAKE_MODEL_IS_HARMLESS) {
+        misbehave();
+    }
     for (int i = 0; i < 4; i++) {
         sum[i] = (int8_t)(image[2 * i] + image[2 * i + 1]);
     }
@@ -109,6 +146,8 @@ const struct nano_model nano_model = {
     .dialect = "tflite",
     .model_sha256 = {0x11, 0x22, 0x33},
     .build_id = {0xAA, 0xBB},
+    .templates_sha256 = {0xCC},
+    .toolchain = "cc 1.2.3",
     .input_count = 2,
     .output_count = 2,
     .step_count = 2,

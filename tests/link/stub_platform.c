@@ -7,6 +7,10 @@
 #include "model_description.h"
 #include "platform.h"
 
+#ifndef STUB_WINDOW_BYTES
+#define STUB_WINDOW_BYTES 512
+#endif
+
 enum { OUTPUT_BYTES = 1 << 20 };
 
 static const uint8_t *input;
@@ -25,6 +29,11 @@ size_t platform_serial_read(uint8_t *data, size_t capacity)
     input += count;
     input_left -= count;
     return count;
+}
+
+uint32_t platform_serial_window(void)
+{
+    return STUB_WINDOW_BYTES;
 }
 
 void platform_serial_write(const uint8_t *data, size_t size)
@@ -50,6 +59,13 @@ uint32_t platform_stack_used(void)
 {
     return 684;
 }
+void platform_watchdog_start(uint32_t milliseconds)
+{
+    (void)milliseconds;
+}
+void platform_watchdog_stop(void)
+{
+}
 uint32_t platform_image_bytes(void)
 {
     return 20000;
@@ -59,9 +75,34 @@ bool platform_image(const uint8_t **start)
     (void)start;
     return false;
 }
+size_t platform_elf_build_id(const uint8_t **id)
+{
+    static const uint8_t bytes[20] = {0xE1, 0xF0};
+    *id = bytes;
+    return sizeof bytes;
+}
+size_t platform_chip_id(uint8_t *id, size_t capacity)
+{
+    memcpy(id, "\x07\xC5", capacity < 2 ? capacity : 2);
+    return 2;
+}
 uint32_t platform_boot_nonce(void)
 {
     return nonce;
+}
+
+/* Its one interrupt comes when it starts. */
+uint32_t platform_timer_longest_us(void)
+{
+    return 1000000;
+}
+void platform_timer_start(uint32_t period_us, void (*handler)(void))
+{
+    (void)period_us;
+    handler();
+}
+void platform_timer_stop(void)
+{
 }
 
 bool platform_spin(uint32_t instructions)
@@ -70,12 +111,41 @@ bool platform_spin(uint32_t instructions)
     return instructions != 0;
 }
 
-bool platform_take_fault(struct platform_fault *fault)
+volatile uint32_t platform_step;
+
+const struct platform_fault *platform_last_fault(void)
 {
-    const bool there = fault_waits;
-    *fault = (struct platform_fault){3, 0x8200, 0x2000FFF0, 0x1234, 0x5678, 0x20001000};
+    static struct platform_fault fault = {
+        .reason = PLATFORM_ARENA_OVERRUN,
+        .step = 2,
+        .cause = 3,
+        .status = 0x8200,
+        .address = 0x2000FFF0,
+        .pc = 0x1234,
+        .lr = 0x5678,
+        .sp = 0x20001000,
+    };
+    for (uint32_t i = 0; i < PLATFORM_FAULT_REGISTERS; i++) {
+        fault.registers[i] = 0x11111111u * i;
+    }
+    for (uint32_t i = 0; i < PLATFORM_FAULT_CALLERS; i++) {
+        fault.callers[i] = 0xA0000000u + i;
+    }
+    return fault_waits ? &fault : NULL;
+}
+void platform_forget_fault(void)
+{
     fault_waits = false;
-    return there;
+}
+
+void platform_guard(const void *start, uint32_t bytes)
+{
+    (void)start;
+    (void)bytes;
+}
+void platform_guards_enforce(bool on)
+{
+    (void)on;
 }
 
 void platform_reset(void)

@@ -15,12 +15,13 @@ from exporter.build import Firmware, build
 from exporter.errors import MissingTool
 from exporter.flash import Emulator
 from exporter.link import Device, DeviceRestarted, LogLine, SocketTransport
+from exporter.link.faults import Reason
 from exporter.render.platform import render_platform
 from tests.link.build import HERE
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.emulator]
 
-OVERRUN, FAR_READ = 101, 106  # fake_model.c
+OVERRUN, FAR_READ, HANG, RECURSE = 101, 106, 107, 108  # fake_model.c
 
 
 def build_fake(name: str, folder: Path) -> Firmware:
@@ -90,8 +91,24 @@ def test_spin_relates_ticks_to_instructions(emulated: Device) -> None:
 
 def test_damaged_guards_are_found(emulated: Device) -> None:
     write_image(emulated, OVERRUN)
-    emulated.invoke()
+    emulated.invoke(guarded=False)
     assert emulated.memory().guard_above_damaged == 1
+
+
+def test_a_guarded_run_stops_where_the_core_protects_so_little(
+    firmware: Firmware, emulated: Device
+) -> None:
+    """16 bytes: physical memory protection has words, the unit of a Cortex-M blocks of 32 bytes."""
+    write_image(emulated, OVERRUN)
+    if firmware.board == "riscv32-virt":
+        with pytest.raises(DeviceRestarted, match="write outside the arena") as caught:
+            emulated.invoke(guarded=True)
+        assert caught.value.fault is not None
+        assert caught.value.fault.reason == Reason.ARENA_OVERRUN
+        assert emulated.memory().guards_intact
+    else:
+        emulated.invoke(guarded=True)
+        assert emulated.memory().guard_above_damaged == 1
 
 
 def test_reset(emulated: Device, logs: list[LogLine]) -> None:
@@ -111,3 +128,18 @@ def test_a_crash_is_reported(emulated: Device) -> None:
         emulated.invoke()
     assert caught.value.fault is not None and caught.value.fault.sp != 0
     emulated.invoke()
+
+
+@pytest.mark.parametrize(
+    ("what", "reason"), [(HANG, Reason.WATCHDOG), (RECURSE, Reason.STACK_OVERFLOW)]
+)
+def test_hangs_and_overflows_are_told_apart(emulated: Device, what: int, reason: Reason) -> None:
+    """Twice: nothing of the first crash, such as a timer that runs, is left to the next boot."""
+    for _ in range(2):
+        write_image(emulated, what)
+        with pytest.raises(DeviceRestarted) as caught:
+            emulated.invoke(300.0, watchdog_seconds=0.02)
+        assert caught.value.fault is not None and caught.value.fault.reason == reason
+    write_image(emulated)
+    emulated.invoke(watchdog_seconds=0.5)
+    assert emulated.read_output(0).tolist() == [[1, 5, 9, 13]]

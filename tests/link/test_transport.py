@@ -165,3 +165,13 @@ def test_rfc2217_moves_bytes() -> None:
         transport.close()
         thread.join(5)
         assert not thread.is_alive()
+
+
+def test_a_closed_socket_is_a_broken_connection() -> None:
+    ours, theirs = socket.socketpair()
+    transport = SocketTransport(ours)
+    transport.close()
+    for move in (lambda: transport.write(b"x"), lambda: transport.read(1, 0.1)):
+        with pytest.raises(LinkFailed, match="broke"):
+            move()
+    theirs.close()

@@ -56,6 +56,20 @@ def test_inputs_are_in_the_order_of_the_subgraph(swapped: bool) -> None:
     assert y.tolist() == [[9, 18, 27]]
 
 
+def test_another_model_in_the_same_process() -> None:
+    a, b = np.array([[10, 20, 30]], np.int8), np.array([[1, 2, 3]], np.int8)
+    with Oracle(subtraction(False)) as oracle:
+        worker = oracle._worker
+        oracle.load(subtraction(True))
+        assert [t.name for t in oracle.inputs] == ["b", "a"]
+        assert oracle.run([b, a])[0].tolist() == [[9, 18, 27]]
+        with pytest.raises(BadInput, match="refuses"):
+            oracle.load(b"no model")
+        oracle.load(subtraction(False))
+        assert oracle.run([a, b])[0].tolist() == [[9, 18, 27]]
+        assert oracle._worker is worker
+
+
 def test_one_process_serves_all_calls_and_ends_with_the_oracle() -> None:
     with Oracle(subtraction(False)) as oracle:
         assert oracle._worker is not None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,12 +15,14 @@ from elftools.elf.sections import SymbolTableSection
 from exporter.board import Board, load_board
 from exporter.build import Firmware, check_fits, measure_image
 from exporter.flash import Emulator
+from exporter.link.faults import Reason
 from tests.platform.probe import EMULATED, Probe, build_probe, need_tool
 
 pytestmark = [pytest.mark.toolchain, pytest.mark.emulator]
 
-FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD = range(5)
+FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD, FAULT_ILLEGAL = range(6)
 NOWHERE = 0xE8000000
+FAULT_MAGIC = 0x4E414E47  # fault.c
 
 Builder = Callable[[str], Firmware]
 
@@ -138,6 +141,36 @@ def test_stack_overflow_is_reported_after_the_reset(board: Board, probe: Probe) 
     assert probe.echo(b"still here") == b"still here"
 
 
+def test_an_illegal_instruction_is_no_stack_overflow(board: Board, probe: Probe) -> None:
+    """RISC-V tells the instruction where other faults tell an address: this one looks like one."""
+    probe.send("F", FAULT_ILLEGAL)
+    probe.wait_for_boot()
+    fault = probe.take_fault()
+    assert fault is not None
+    assert fault["reason"] == Reason.FAULT
+
+
+@pytest.mark.parametrize("name", ["mps2-an386", "riscv32-virt"])
+@pytest.mark.parametrize("of_this_image", [True, False])
+def test_a_record_of_another_image_is_not_shown(
+    tmp_path: Path, firmware_of: Builder, name: str, of_this_image: bool
+) -> None:
+    """Images of the same length differ in their build ids alone. The record is put into RAM."""
+    board = load_board(name)
+    elf = firmware_of(name).elf
+    build_id = _word_at(elf, "linker_build_id") ^ (0 if of_this_image else 1 << 7)
+    magic = FAULT_MAGIC ^ build_id ^ _symbol(elf, "linker_image_end")
+    record = tmp_path / "record.bin"
+    record.write_bytes(struct.pack("<33I", magic, *range(32)))
+    loader = f"loader,file={record},addr={_symbol(elf, 'record'):#x},force-raw=on"
+    assert board.emulator is not None
+    arguments = (*board.emulator.arguments, "-device", loader)
+    emulator = board.emulator.model_copy(update={"arguments": arguments})
+    with Emulator(board.model_copy(update={"emulator": emulator}), elf) as running:
+        fault = Probe.on(running).take_fault()
+    assert (fault is not None) == of_this_image
+
+
 def test_division_by_zero_is_a_fault_on_arm(board: Board, probe: Probe) -> None:
     probe.send("F", FAULT_DIVISION)
     if board.platform == "cortex_m":
@@ -226,6 +259,26 @@ def test_the_other_toolchain_and_size(tmp_path: Path, name: str) -> None:
 def _in_ram(board: Board, address: int) -> bool:
     ram = board.region("ram")
     return ram.origin <= address <= ram.origin + ram.bytes
+
+
+def _symbol(elf: Path, name: str) -> int:
+    """The value of a symbol, which occurs once."""
+    with elf.open("rb") as stream:
+        table = ELFFile(stream).get_section_by_name(".symtab")
+        assert isinstance(table, SymbolTableSection)
+        symbols = table.get_symbol_by_name(name)
+        assert symbols is not None and len(symbols) == 1
+        return int(symbols[0]["st_value"])
+
+
+def _word_at(elf: Path, name: str) -> int:
+    """The word that the file has at a symbol."""
+    address = _symbol(elf, name)
+    with elf.open("rb") as stream:
+        file = ELFFile(stream)
+        (offset,) = file.address_offsets(address, 4)
+        stream.seek(offset)
+        return int.from_bytes(stream.read(4), "little")
 
 
 def _symbol_at(firmware: Firmware, address: int) -> str:

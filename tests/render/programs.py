@@ -12,7 +12,7 @@ from pathlib import Path
 from exporter.ops.base import Target
 from exporter.plan.compile import compile_model
 from exporter.plan.program import Program
-from exporter.render.model import render_description, render_model
+from exporter.render.model import Origin, render_description, render_model
 from tests.ops.harness import compile_graph
 from tests.plan.random_graphs import random_graph
 
@@ -65,7 +65,9 @@ def reference_program(name: str, optimize: str = "speed", registers: int = 13) -
 def sources(program: Program, prefix: str = "model", guard_bytes: int = 32) -> dict[str, str]:
     """All C files of a model, description included, by name."""
     files = render_model(program, prefix=prefix, guard_bytes=guard_bytes)
-    text = render_description(program, prefix=prefix, board="host", build_id="ab" * 32)
+    text = render_description(
+        program, prefix=prefix, origin=Origin("host", "gcc 1", "cd" * 32, "ab" * 32)
+    )
     flat = {Path(path).name: content for path, content in files.items()}
     return flat | {f"{prefix}_description.c": text}
 

@@ -1,10 +1,16 @@
-/* Faults: what happened is kept in RAM that the start-up code leaves alone, then the board resets. */
+/* Faults: what happened is kept in RAM that the start-up code leaves alone, then the board resets.
+ *
+ * The handler serves NMI (the watchdog), HardFault and the faults that escalate to it while interrupts
+ * are masked: all push the same frame. */
+#include <string.h>
+
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
 #include "registers.h"
 
-#define FAULT_MAGIC 0x4E414E46u /* differs from what RAM holds after power-up */
+#define FAULT_MAGIC \
+    0x4E414E47u /* differs from what RAM holds after power-up; new with each layout */
 
 struct fault_record {
     uint32_t magic;
@@ -13,19 +19,59 @@ struct fault_record {
 
 __attribute__((section(".noinit"))) static struct fault_record record;
 
+volatile uint32_t platform_step;
+
+/* Of the handler's assembly, and not static for its sake. */
+uint32_t fault_r4_to_r11[8];
+uint32_t fault_in_handler; /* not 0: the handler has been entered since boot */
+
 /* The words that the core pushes on exception entry, DDI 0403E, B1.5.6. */
-enum { FRAME_LR = 5, FRAME_PC = 6, FRAME_XPSR = 7, FRAME_WORDS = 8, FRAME_WORDS_FP = 26 };
+enum { FRAME_R0 = 0, FRAME_R12 = 4, FRAME_LR = 5, FRAME_PC = 6, FRAME_XPSR = 7 };
+enum { FRAME_WORDS = 8, FRAME_WORDS_FP = 26 };
 #define XPSR_REALIGNED (1u << 9)
+#define XPSR_THUMB (1u << 24)
 #define EXC_RETURN_NO_FP (1u << 4)
+#define EXC_RETURN_PROCESS_STACK (1u << 2)
+#define EXCEPTION_NMI 2u
+
+/* Where the registers of this core are in the record; PROTOCOL.md, TAKE_FAULT. */
+enum { AT_R0 = 0, AT_R4 = 4, AT_R12 = 12, AT_XPSR = 13, AT_EXC_RETURN = 14, AT_HFSR = 15 };
 
 void fault_report(const uint32_t *frame, uint32_t exc_return);
 
-/* A guess is worse than 0: the frame is read only where it lies inside the stack. */
-static bool frame_is_readable(const uint32_t *frame)
+/* Another image could be running by now, to which the addresses mean nothing; it may be as long. */
+static uint32_t magic_of_this_image(void)
 {
-    const uintptr_t address = (uintptr_t)frame;
+    uint32_t hash = 0;
+    const uint8_t *id;
+    if (platform_elf_build_id(&id) >= sizeof hash) {
+        memcpy(&hash, id, sizeof hash);
+    }
+    return FAULT_MAGIC ^ hash ^ (uint32_t)(uintptr_t)linker_image_end;
+}
+
+static bool is_on_stack(uintptr_t address, uint32_t bytes)
+{
     return address % sizeof(uint32_t) == 0 && address >= (uintptr_t)linker_stack_bottom &&
-           address + FRAME_WORDS * sizeof(uint32_t) <= (uintptr_t)linker_stack_top;
+           address <= (uintptr_t)linker_stack_top && bytes <= (uintptr_t)linker_stack_top - address;
+}
+
+static bool is_code(uint32_t pc, uint32_t xpsr)
+{
+    return (xpsr & XPSR_THUMB) != 0 && pc >= (uintptr_t)linker_image_start &&
+           pc < (uintptr_t)linker_image_end;
+}
+
+/* A guess is worse than 0: the frame is read only where it lies inside the stack. On Armv8-M an entry
+ * that would cross the stack limit pushes nothing and sets the stack pointer to the limit (DDI 0553):
+ * what lies there is a frame only by accident, or where it just fitted. */
+static bool frame_was_saved(const uint32_t *frame, uint32_t status)
+{
+    if (!is_on_stack((uintptr_t)frame, FRAME_WORDS * sizeof(uint32_t))) {
+        return false;
+    }
+    const bool at_limit = frame == linker_stack_bottom && (status & SCB_CFSR_STKOF) != 0;
+    return !at_limit || is_code(frame[FRAME_PC], frame[FRAME_XPSR]);
 }
 
 static uint32_t fault_address(uint32_t status)
@@ -36,54 +82,101 @@ static uint32_t fault_address(uint32_t status)
     return (status & SCB_CFSR_MMARVALID) != 0 ? SCB_MMFAR : 0;
 }
 
+static enum platform_fault_reason reason_of(const struct platform_fault *fault,
+                                            const uint32_t *frame, uint32_t exc_return)
+{
+    if (fault->cause == EXCEPTION_NMI && watchdog_expired()) {
+        return PLATFORM_WATCHDOG;
+    }
+    const bool frame_below =
+        (exc_return & EXC_RETURN_PROCESS_STACK) == 0 && frame < linker_stack_bottom;
+    const bool has_address = (fault->status & SCB_CFSR_MMARVALID) != 0;
+    if ((fault->status & SCB_CFSR_STKOF) != 0 || frame_below ||
+        (has_address && guard_is_below_stack(fault->address))) {
+        return PLATFORM_STACK_OVERFLOW;
+    }
+    return has_address && guard_is_of_arena(fault->address) ? PLATFORM_ARENA_OVERRUN
+                                                            : PLATFORM_FAULT;
+}
+
+static void keep_frame(struct platform_fault *fault, const uint32_t *frame, uint32_t exc_return)
+{
+    const uint32_t words = (exc_return & EXC_RETURN_NO_FP) != 0 ? FRAME_WORDS : FRAME_WORDS_FP;
+    fault->sp += 4u * words;
+    if (!frame_was_saved(frame, fault->status)) {
+        return;
+    }
+    fault->pc = frame[FRAME_PC];
+    fault->lr = frame[FRAME_LR];
+    fault->sp += (frame[FRAME_XPSR] & XPSR_REALIGNED) != 0 ? 4u : 0u;
+    memcpy(&fault->registers[AT_R0], &frame[FRAME_R0], 4 * sizeof(uint32_t));
+    fault->registers[AT_R12] = frame[FRAME_R12];
+    fault->registers[AT_XPSR] = frame[FRAME_XPSR];
+}
+
+/* In order of what is certain: the record counts as soon as it says what and where. */
 __attribute__((used)) void fault_report(const uint32_t *frame, uint32_t exc_return)
 {
-    struct platform_fault fault = {.sp = (uint32_t)(uintptr_t)frame};
-    __asm__ volatile("mrs %0, ipsr" : "=r"(fault.cause));
-    fault.status = SCB_CFSR;
-    fault.address = fault_address(fault.status);
-    if (frame_is_readable(frame)) {
-        const uint32_t words = (exc_return & EXC_RETURN_NO_FP) != 0 ? FRAME_WORDS : FRAME_WORDS_FP;
-        fault.pc = frame[FRAME_PC];
-        fault.lr = frame[FRAME_LR];
-        fault.sp += 4u * (words + ((frame[FRAME_XPSR] & XPSR_REALIGNED) != 0 ? 1u : 0u));
-    }
-    record.fault = fault;
-    record.magic = FAULT_MAGIC;
+    struct platform_fault *const fault = &record.fault;
+#if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
+    SCB_FPCCR &= ~SCB_FPCCR_LSPACT; /* else the first use of the FPU here writes to that frame */
+#endif
+    record.magic = 0;
+    memset(fault, 0, sizeof *fault);
+    __asm__ volatile("mrs %0, ipsr" : "=r"(fault->cause));
+    fault->step = platform_step;
+    fault->status = SCB_CFSR;
+    fault->address = fault_address(fault->status);
+    fault->sp = (uint32_t)(uintptr_t)frame;
+    fault->registers[AT_HFSR] = SCB_HFSR;
+    fault->registers[AT_EXC_RETURN] = exc_return;
+    memcpy(&fault->registers[AT_R4], fault_r4_to_r11, sizeof fault_r4_to_r11);
+    fault->reason = reason_of(fault, frame, exc_return);
+    keep_frame(fault, frame, exc_return);
+    __asm__ volatile("" ::: "memory");
+    record.magic = magic_of_this_image();
+    __asm__ volatile("" ::: "memory");
+    find_callers(fault->sp, fault->callers, PLATFORM_FAULT_CALLERS);
     platform_reset();
 }
 
-/* Takes the frame's address, then starts the stack anew: the old one may be the cause. */
+/* Takes the frame's address and goes on below it, or on a new stack where the old one has no room: its
+ * overflow may be the cause. A fault in here, or the watchdog, comes this way again, and finds that all
+ * there is to do is the reset; at the priority of a HardFault the core locks up instead (DDI 0403E,
+ * B1.5.15), until the watchdog's NMI or reset. */
 __attribute__((naked)) void fault_handler(void)
 {
-    __asm__ volatile("mrs r0, msp\n\t"
-                     "mov r1, lr\n\t"
-                     "movw r2, #:lower16:linker_stack_top\n\t"
-                     "movt r2, #:upper16:linker_stack_top\n\t"
-                     "msr msp, r2\n\t"
-                     "b fault_report");
+    __asm__ volatile(
+        "movw r2, #:lower16:fault_in_handler\n\t"
+        "movt r2, #:upper16:fault_in_handler\n\t"
+        "ldr r3, [r2]\n\t"
+        "cbnz r3, 2f\n\t"
+        "mov r3, #1\n\t"
+        "str r3, [r2]\n\t"
+        "tst lr, #4\n\t" /* EXC_RETURN_PROCESS_STACK */
+        "ite eq\n\t"
+        "mrseq r0, msp\n\t"
+        "mrsne r0, psp\n\t"
+        "mov r1, lr\n\t"
+        "movw r2, #:lower16:fault_r4_to_r11\n\t"
+        "movt r2, #:upper16:fault_r4_to_r11\n\t"
+        "stmia r2, {r4-r11}\n\t"
+        "movw r2, #:lower16:(linker_stack_bottom + 512)\n\t" /* more than is used here */
+        "movt r2, #:upper16:(linker_stack_bottom + 512)\n\t"
+        "movw r3, #:lower16:linker_stack_top\n\t"
+        "movt r3, #:upper16:linker_stack_top\n\t"
+        "mrs r4, msp\n\t"
+        "cmp r4, r2\n\t"
+        "blo 1f\n\t"
+        "cmp r4, r3\n\t"
+        "bls 3f\n"
+        "1: msr msp, r3\n"
+        "3: b fault_report\n"
+        "2: movw r3, #:lower16:linker_stack_top\n\t"
+        "movt r3, #:upper16:linker_stack_top\n\t"
+        "msr msp, r3\n\t"
+        "b platform_reset");
 }
-
-/* The end of the stack, which is the start of RAM: the pages below it, where some boards answer, are
- * put out of bounds. Armv8-M has a register for this instead, set by reset_handler. */
-#if defined(__ARM_ARCH_8M_MAIN__) || defined(__ARM_ARCH_8_1M_MAIN__)
-static void guard_stack(void)
-{
-}
-#else
-enum { GUARD_LOG2_BYTES = 12 };
-
-static void guard_stack(void)
-{
-    if ((MPU_TYPE & MPU_TYPE_DREGION) != 0) {
-        const uint32_t end = (uint32_t)(uintptr_t)linker_stack_bottom;
-        MPU_RBAR = (end - (1u << GUARD_LOG2_BYTES)) | MPU_RBAR_VALID;
-        MPU_RASR = MPU_RASR_SIZE(GUARD_LOG2_BYTES) | MPU_RASR_ENABLE;
-        MPU_CTRL = MPU_CTRL_PRIVDEFENA | MPU_CTRL_ENABLE;
-        __asm__ volatile("dsb\n\tisb" ::: "memory");
-    }
-}
-#endif
 
 void fault_init(void)
 {
@@ -96,12 +189,12 @@ void fault_init(void)
 #endif
 }
 
-bool platform_take_fault(struct platform_fault *fault)
+const struct platform_fault *platform_last_fault(void)
 {
-    if (record.magic != FAULT_MAGIC) {
-        return false;
-    }
-    *fault = record.fault;
+    return record.magic == magic_of_this_image() ? &record.fault : NULL;
+}
+
+void platform_forget_fault(void)
+{
     record.magic = 0;
-    return true;
 }

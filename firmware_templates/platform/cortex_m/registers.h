@@ -20,6 +20,8 @@
 
 /* NVIC, B3.4. */
 #define NVIC_ISER(n) REGISTER(0xE000E100u + 4u * (n))
+#define NVIC_ICER(n) REGISTER(0xE000E180u + 4u * (n))
+#define NVIC_ICPR(n) REGISTER(0xE000E280u + 4u * (n))
 
 /* System control block, B3.2. */
 #define SCB_ICSR REGISTER(0xE000ED04u)
@@ -35,21 +37,38 @@
 #define SCB_CFSR REGISTER(0xE000ED28u)
 #define SCB_CFSR_MMARVALID (1u << 7)
 #define SCB_CFSR_BFARVALID (1u << 15)
+#define SCB_CFSR_STKOF (1u << 20) /* Armv8-M */
+#define SCB_HFSR REGISTER(0xE000ED2Cu)
 #define SCB_MMFAR REGISTER(0xE000ED34u)
 #define SCB_BFAR REGISTER(0xE000ED38u)
 #define SCB_CPACR REGISTER(0xE000ED88u)
 #define SCB_CPACR_CP10_CP11 (0xFu << 20) /* FPU, and MVE on Armv8.1-M (DDI 0553, D1.2.20) */
 
-/* Memory protection unit of Armv7-M, B3.5. */
+#define SCB_FPCCR REGISTER(0xE000EF34u)
+#define SCB_FPCCR_LSPACT (1u << 0) /* the FPU's registers are yet to be saved, to a frame's room */
+
+/* Memory protection unit, B3.5; of Armv8-M the registers that differ (DDI 0553). */
 #define MPU_TYPE REGISTER(0xE000ED90u)
 #define MPU_TYPE_DREGION (0xFFu << 8)
+#define MPU_TYPE_DREGION_SHIFT 8u
 #define MPU_CTRL REGISTER(0xE000ED94u)
 #define MPU_CTRL_ENABLE (1u << 0)
 #define MPU_CTRL_PRIVDEFENA (1u << 2) /* what no region covers is as without the unit */
+#define MPU_RNR REGISTER(0xE000ED98u)
 #define MPU_RBAR REGISTER(0xE000ED9Cu)
 #define MPU_RBAR_VALID (1u << 4) /* selects the region in bits 3 to 0 */
 #define MPU_RASR REGISTER(0xE000EDA0u)
 #define MPU_RASR_ENABLE (1u << 0) /* with access permission 0: no access */
+#define MPU_RASR_READ_ONLY (6u << 24)
+#define MPU_RASR_WRITE_BACK (0xBu << 16) /* TEX 1, C, B: as SRAM is without a region */
+#define MPU_RASR_XN (1u << 28)
 #define MPU_RASR_SIZE(log2_bytes) (((log2_bytes) - 1u) << 1)
+/* Armv8-M */
+#define MPU_RBAR_XN (1u << 0)
+#define MPU_RBAR_READ_ONLY (3u << 1)
+#define MPU_RLAR REGISTER(0xE000EDA0u)
+#define MPU_RLAR_ENABLE (1u << 0) /* with attributes 0 of MPU_MAIR0 */
+#define MPU_MAIR0 REGISTER(0xE000EDC0u)
+#define MPU_MAIR_WRITE_BACK 0xFFu /* as SRAM is without a region */
 
 #endif

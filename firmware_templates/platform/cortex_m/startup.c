@@ -38,6 +38,9 @@ __attribute__((section(".vectors"), used)) static const struct vector_table vect
 #ifdef BOARD_UART_IRQ_1
             [BOARD_UART_IRQ_1] = uart_interrupt,
 #endif
+#ifdef BOARD_TIMER_IRQ
+            [BOARD_TIMER_IRQ] = timer_interrupt,
+#endif
         },
 };
 
@@ -56,6 +59,7 @@ __attribute__((noinline)) static _Noreturn void start_c(void)
 
 _Noreturn void reset_handler(void)
 {
+    fault_in_handler = 0; /* from here on, before .bss is cleared, a fault can be reported */
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     SCB_CPACR |= SCB_CPACR_CP10_CP11;
 #endif
@@ -93,4 +97,18 @@ bool platform_image(const uint8_t **start)
 {
     *start = (const uint8_t *)linker_image_start;
     return true;
+}
+
+size_t platform_elf_build_id(const uint8_t **id)
+{
+    const uintptr_t start = (uintptr_t)linker_build_id, end = (uintptr_t)linker_build_id_end;
+    *id = linker_build_id;
+    return end > start ? end - start : 0; /* linked without one, the note is empty */
+}
+
+size_t platform_chip_id(uint8_t *id, size_t capacity)
+{
+    (void)id;
+    (void)capacity;
+    return 0; /* emulated machines have none */
 }

@@ -20,6 +20,11 @@ _Noreturn void host_restart(const struct platform_fault *fault);
 const char *host_inherited(const char *name);
 #define HOST_SERIAL_VARIABLE "NANO_HOST_SERIAL"
 #define HOST_FAULT_VARIABLE "NANO_HOST_FAULT"
+enum { HOST_FAULT_WORDS = sizeof(struct platform_fault) / sizeof(uint32_t), HOST_HEX_DIGITS = 8 };
+
+/* Processor time, not time: it must not end a run that a busy machine keeps waiting. */
+#define HOST_WATCHDOG_SIGNAL SIGPROF
+#define HOST_WATCHDOG_TIMER ITIMER_PROF
 
 /* The arguments of the program. */
 int host_argument_count(void);

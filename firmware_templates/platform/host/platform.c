@@ -1,6 +1,7 @@
 /* Clock, stack, image and identity of a native process. */
 #define _DEFAULT_SOURCE
 #include <signal.h>
+#include <string.h>
 #include <sys/time.h>
 #include <time.h>
 #include <unistd.h>
@@ -126,6 +127,64 @@ bool platform_image(const uint8_t **start)
 {
     *start = NULL;
     return false; /* data that were loaded are written to */
+}
+
+#ifdef __linux__
+/* An ELF note: sizes of name and contents, a type, then both, each filled up to whole words. */
+typedef struct {
+    uint32_t name_bytes, bytes, type;
+    char name[4];
+    uint8_t contents[];
+} elf_note;
+
+static size_t words(size_t bytes)
+{
+    return (bytes + 3u) & ~(size_t)3u;
+}
+
+/* The build id among the notes of one segment; NULL where it is not there. */
+static const elf_note *find_build_id(const uint8_t *start, size_t size)
+{
+    size_t offset = 0;
+    while (offset + sizeof(elf_note) <= size) {
+        const elf_note *const note = (const void *)(start + offset);
+        if (note->type == NT_GNU_BUILD_ID && memcmp(note->name, "GNU", 4) == 0) {
+            return note;
+        }
+        offset += offsetof(elf_note, name) + words(note->name_bytes) + words(note->bytes);
+    }
+    return NULL;
+}
+
+size_t platform_elf_build_id(const uint8_t **id)
+{
+    const elf_header *const header = (const void *)__ehdr_start;
+    const elf_segment *const segments = (const void *)(__ehdr_start + header->e_phoff);
+    for (unsigned i = 0; i < header->e_phnum; i++) {
+        if (segments[i].p_type == PT_NOTE) {
+            const elf_note *const note =
+                find_build_id(__ehdr_start + segments[i].p_offset, segments[i].p_filesz);
+            if (note != NULL) {
+                *id = note->contents;
+                return note->bytes;
+            }
+        }
+    }
+    return 0;
+}
+#else
+size_t platform_elf_build_id(const uint8_t **id)
+{
+    (void)id;
+    return 0;
+}
+#endif
+
+size_t platform_chip_id(uint8_t *id, size_t capacity)
+{
+    (void)id;
+    (void)capacity;
+    return 0; /* a process is no chip */
 }
 
 void platform_reset(void)

@@ -11,7 +11,10 @@
 
 #include "host.h"
 
-enum { MAX_ENVIRONMENT = 4096, VALUE_BYTES = 96 };
+enum {
+    MAX_ENVIRONMENT = 4096,
+    VALUE_BYTES = sizeof HOST_FAULT_VARIABLE + HOST_HEX_DIGITS * HOST_FAULT_WORDS + 1
+};
 
 extern char **environ;
 
@@ -67,9 +70,9 @@ static char *fault_setting(const struct platform_fault *fault)
 {
     static char text[VALUE_BYTES];
     char *end = append_text(text, HOST_FAULT_VARIABLE "=");
-    const uint32_t words[] = {fault->cause, fault->status, fault->address,
-                              fault->pc,    fault->lr,     fault->sp};
-    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+    uint32_t words[HOST_FAULT_WORDS];
+    memcpy(words, fault, sizeof words);
+    for (size_t i = 0; i < HOST_FAULT_WORDS; i++) {
         end = append_hex(end, words[i]);
     }
     return text;
@@ -96,7 +99,8 @@ void host_restart(const struct platform_fault *fault)
     environment[count] = NULL;
 
     const struct itimerval off = {{0, 0}, {0, 0}};
-    setitimer(ITIMER_REAL, &off, NULL); /* it would outlive the program and kill the next one */
+    setitimer(ITIMER_REAL, &off, NULL); /* they would outlive the program and kill the next one */
+    setitimer(HOST_WATCHDOG_TIMER, &off, NULL);
     execve("/proc/self/exe", arguments, environment);
     execve(arguments[0], arguments, environment); /* systems without /proc */
     _exit(1);

@@ -20,6 +20,7 @@
 #include "host.h"
 
 enum { IDLE_MS = 500 };
+enum { WINDOW_BYTES = 16384 }; /* the system keeps as many for a pseudo terminal or a socket */
 
 static int port = -1;
 
@@ -136,6 +137,11 @@ size_t platform_serial_read(uint8_t *data, size_t capacity)
         exit(0);
     }
     return count < 0 ? 0 : (size_t)count;
+}
+
+uint32_t platform_serial_window(void)
+{
+    return WINDOW_BYTES;
 }
 
 void platform_serial_write(const uint8_t *data, size_t size)

@@ -2,11 +2,13 @@
 #ifndef NANO_RISCV_INTERRUPTS_H
 #define NANO_RISCV_INTERRUPTS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Registers of the interrupted code, as trap_handler stores them. */
 struct trap_frame {
-    uint32_t ra, t[7], a[8];
+    uint32_t ra, sp;
+    uint32_t registers[16]; /* gp, t0 to t6, a0 to a7 */
 };
 
 void reset_handler(void);
@@ -14,8 +16,18 @@ void trap_handler(void);
 void trap_dispatch(const struct trap_frame *frame);
 _Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause);
 void uart_interrupt(void);
+bool timer_interrupt(void); /* false: the timer is not why it was called */
 
 void fault_init(void);
+
+/* callers.c: up to `capacity` return addresses on the stack from `sp` upwards. */
+void find_callers(uint32_t sp, uint32_t *callers, uint32_t capacity);
+
+/* guard.c: what physical memory protection keeps out of bounds. */
+void guard_stack(void);
+bool guard_is_below_stack(uint32_t address);
+bool guard_is_of_arena(uint32_t address);
+
 void ticks_init(void);
 void uart_init(void);
 

@@ -41,6 +41,7 @@ __attribute__((used)) void start_c(void)
 
 void platform_init(void)
 {
+    CSR_WRITE(mie, 0); /* a reset leaves it as it was, with the timer of a run that crashed */
     fault_init();
     ticks_init();
     uart_init();
@@ -64,4 +65,18 @@ bool platform_image(const uint8_t **start)
 {
     *start = (const uint8_t *)linker_image_start;
     return true;
+}
+
+size_t platform_elf_build_id(const uint8_t **id)
+{
+    const uintptr_t start = (uintptr_t)linker_build_id, end = (uintptr_t)linker_build_id_end;
+    *id = linker_build_id;
+    return end > start ? end - start : 0; /* linked without one, the note is empty */
+}
+
+size_t platform_chip_id(uint8_t *id, size_t capacity)
+{
+    (void)id;
+    (void)capacity;
+    return 0; /* emulated machines have none */
 }

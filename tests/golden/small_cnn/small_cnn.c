@@ -393,7 +393,7 @@ void small_cnn_layer_6_softmax(int8_t *arena)
         small_cnn_exponential_6);
 }
 
-int8_t small_cnn_arena[SMALL_CNN_GUARD_BYTES + 264 + SMALL_CNN_GUARD_BYTES] __attribute__((aligned(16)));
+int8_t small_cnn_arena[SMALL_CNN_GUARD_BYTES + 264 + SMALL_CNN_GUARD_BYTES] __attribute__((aligned(32)));
 
 int8_t *const small_cnn_input_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 36;
 int8_t *const small_cnn_output_0 = small_cnn_arena + SMALL_CNN_GUARD_BYTES + 0;

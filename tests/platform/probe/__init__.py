@@ -132,6 +132,6 @@ class Probe:
 
     def take_fault(self) -> dict[str, int] | None:
         """The last fault, if any."""
-        found, *values = self.ask("Q", words=7)
-        names = ("cause", "status", "address", "pc", "lr", "sp")
+        found, *values = self.ask("Q", words=8)
+        names = ("reason", "cause", "status", "address", "pc", "lr", "sp")
         return dict(zip(names, values, strict=True)) if found else None

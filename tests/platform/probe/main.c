@@ -122,7 +122,7 @@ static uint32_t recurse(volatile uint32_t *depth)
 }
 
 /* 'F': a fault of that kind. */
-enum { FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD };
+enum { FAULT_JUMP, FAULT_LOAD, FAULT_OVERFLOW, FAULT_DIVISION, FAULT_MASKED_LOAD, FAULT_ILLEGAL };
 static volatile uint32_t zero;
 
 static void fault(uint32_t kind)
@@ -139,21 +139,30 @@ static void fault(uint32_t kind)
     } else if (kind == FAULT_MASKED_LOAD) {
         platform_stack_paint(); /* which may mask interrupts, and faults with them */
         zero = *nowhere;
+    } else if (kind == FAULT_ILLEGAL) {
+#if defined(__arm__)
+        __asm__ volatile("udf #0");
+#else
+        __asm__ volatile(".word 0x803FF003"); /* as a number, an address just below the stack */
+#endif
     }
 }
 
-/* 'Q': whether there was a fault, then its six words. */
+/* 'Q': whether there was a fault, then its seven words. */
 static void take_fault(void)
 {
-    struct platform_fault report;
-    memset(&report, 0, sizeof report);
-    send_u32(platform_take_fault(&report));
-    send_u32(report.cause);
-    send_u32(report.status);
-    send_u32(report.address);
-    send_u32(report.pc);
-    send_u32(report.lr);
-    send_u32(report.sp);
+    static const struct platform_fault none;
+    const struct platform_fault *const last = platform_last_fault();
+    const struct platform_fault *const report = last != NULL ? last : &none;
+    send_u32(last != NULL);
+    send_u32(report->reason);
+    send_u32(report->cause);
+    send_u32(report->status);
+    send_u32(report->address);
+    send_u32(report->pc);
+    send_u32(report->lr);
+    send_u32(report->sp);
+    platform_forget_fault();
 }
 
 /* 'U': reads a word at an odd address; the word. */

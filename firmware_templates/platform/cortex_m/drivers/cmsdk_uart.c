@@ -57,6 +57,11 @@ size_t platform_serial_read(uint8_t *data, size_t capacity)
     return taken;
 }
 
+uint32_t platform_serial_window(void)
+{
+    return BOARD_RECEIVE_RING_BYTES;
+}
+
 void platform_serial_write(const uint8_t *data, size_t size)
 {
     for (size_t i = 0; i < size; ++i) {

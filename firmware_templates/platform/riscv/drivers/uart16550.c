@@ -35,7 +35,7 @@ void uart_init(void)
     PLIC_PRIORITY(BOARD_UART_IRQ) = 1;
     PLIC_ENABLE(BOARD_UART_IRQ) = 1u << (BOARD_UART_IRQ % 32u);
     PLIC_THRESHOLD = 0;
-    CSR_WRITE(mie, MIE_MEIE);
+    CSR_SET(mie, MIE_MEIE);
 }
 
 /* Takes what has arrived. Where the ring is full the interrupt goes off, so that the sender is held
@@ -60,6 +60,11 @@ size_t platform_serial_read(uint8_t *data, size_t capacity)
         UART_IER = UART_IER_RECEIVED; /* level triggered: waiting bytes interrupt at once */
     }
     return taken;
+}
+
+uint32_t platform_serial_window(void)
+{
+    return BOARD_RECEIVE_RING_BYTES;
 }
 
 void platform_serial_write(const uint8_t *data, size_t size)

@@ -1,0 +1,17 @@
+/* A board without a watchdog that this project can use: a run that hangs is ended by the host. */
+#include "interrupts.h"
+#include "platform.h"
+
+void platform_watchdog_start(uint32_t milliseconds)
+{
+    (void)milliseconds;
+}
+
+void platform_watchdog_stop(void)
+{
+}
+
+bool watchdog_expired(void)
+{
+    return false;
+}
