@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +24,9 @@ from rich.progress import (
 from rich.table import Table
 
 from exporter.errors import NanoexportError
+
+LINE_SECONDS = 10.0
+"""Between two lines of progress in a log."""
 
 
 @dataclass
@@ -97,6 +101,54 @@ class Output:
                 bar.update(task, description=stage, completed=done, total=total or None)
 
             yield update
+
+    @contextmanager
+    def long_progress(self, things: str) -> Iterator[Callable[[str, int, int], None]]:
+        """As `progress`, with the rate; where there is no terminal, a line now and then."""
+        pace = Pace()
+        with self.progress() as bar:
+
+            def update(stage: str, done: int, total: int) -> None:
+                rate = pace.rate(done) if total else None
+                told = "" if rate is None else f", {rate:.3g} {things}/s"
+                bar(stage + told, done, total)
+                if total and not sys.stderr.isatty() and pace.is_due():
+                    left = "" if not rate else f", {duration((total - done) / rate)} left"
+                    _print(f"{stage}: {done:,} of {total:,} {things}{told}{left}", sys.stderr)
+
+            yield update
+
+
+@dataclass
+class Pace:
+    """How fast something goes, from what is done at which time, and when to say so next."""
+
+    now: Callable[[], float] = time.monotonic
+    _start: tuple[float, int] | None = None
+    _told: float | None = None
+
+    def rate(self, done: int) -> float | None:
+        """Per second since the first call: what was done before that took no time of this run."""
+        if self._start is None:
+            self._start = (self.now(), done)
+        seconds = self.now() - self._start[0]
+        return (done - self._start[1]) / seconds if seconds > 0 and done > self._start[1] else None
+
+    def is_due(self) -> bool:
+        """Whether the last line is `LINE_SECONDS` old."""
+        if self._told is not None and self.now() - self._told < LINE_SECONDS:
+            return False
+        self._told = self.now()
+        return True
+
+
+def duration(seconds: float) -> str:
+    """A duration for people: 42 s, 3:20 min, 1:05 h."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    minutes, rest = divmod(whole, 60)
+    return f"{minutes}:{rest:02d} min" if minutes < 60 else f"{minutes // 60}:{minutes % 60:02d} h"
 
 
 def _print(text: str, stream: TextIO) -> None:

@@ -12,6 +12,7 @@ from exporter.arrays import Array
 from exporter.errors import BadInput
 from exporter.metrics import METRICS, Metric, agreement, find_metric, predicted_classes
 from exporter.samples import ModelInput, SampleOptions, load_samples
+from exporter.samples.classes import numbered_as_model
 
 MOST_CLASSES = 1000
 """Rows of more numbers are no scores of classes."""
@@ -88,6 +89,18 @@ def load_evaluation(
     """All samples in `data`, in their own order, with labels where it has them. Raises BadInput."""
     samples = load_samples(data, inputs, replace(options, samples=None))
     return Evaluation(str(data), samples.arrays, samples.labels, samples.class_names)
+
+
+def with_all_classes(evaluation: Evaluation, classes: Sequence[str]) -> Evaluation:
+    """The evaluation with its labels numbered as `classes`, of which its data may lack some.
+
+    A folder that is not there would otherwise shift the numbers of those that follow.
+    """
+    names, labels = evaluation.class_names, evaluation.labels
+    if names is None or labels is None or not set(names) < set(classes):
+        return evaluation
+    numbers, all_names = numbered_as_model(labels, names, classes, len(classes))
+    return replace(evaluation, labels=numbers, class_names=all_names)
 
 
 def gives_classes(outputs: Array, evaluation: Evaluation) -> bool:

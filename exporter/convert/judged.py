@@ -17,6 +17,7 @@ from exporter.convert.evaluation import (
     confusion,
     gives_classes,
     load_evaluation,
+    with_all_classes,
     yardstick,
 )
 from exporter.convert.finish import PLAIN, ConvertOptions, check_target, checked, with_metadata
@@ -217,7 +218,10 @@ def _judged(trained: TrainedModel, request: _Request, clock: Clock) -> Judged:
 def _evaluation(request: _Request, calibration: Samples, trained: TrainedModel) -> Evaluation:
     data = request.wanted.evaluation
     if data is not None:
-        return load_evaluation(data, trained.inputs, request.options.samples)
+        evaluation = load_evaluation(data, trained.inputs, request.options.samples)
+        outputs = request.options.metadata.outputs
+        labels = outputs[0].labels if outputs else ()
+        return with_all_classes(evaluation, labels or calibration.class_names or ())
     return Evaluation(f"the calibration data {request.data}", calibration.arrays)
 
 

@@ -48,7 +48,7 @@ def suspicions(
 def _few(count: int) -> Iterator[str]:
     if count < FEW_SAMPLES:
         yield (
-            f"only {count} samples: ranges measured on fewer than {FEW_SAMPLES} are seldom right; "
+            f"only {count} samples: what is measured on fewer than {FEW_SAMPLES} is seldom right; "
             f"100 to {MOST_SAMPLES} is usual"
         )
 

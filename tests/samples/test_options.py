@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from exporter.errors import BadInput
-from exporter.hil.evaluate import load_test_set
+from exporter.hil.evaluation.data import load_test_set
 from exporter.samples import (
     KINDS,
     ModelInput,

@@ -79,7 +79,7 @@ REPEATED = np.repeat(RANDOM.random((10, 4)), [31] + [1] * 9, axis=0)
 SUSPICIOUS: dict[str, tuple[Array, Range | None, str]] = {
     "few": (
         RANDOM.random((9, 4)), None,
-        "only 9 samples: ranges measured on fewer than 10 are seldom right; 100 to 500 is usual",
+        "only 9 samples: what is measured on fewer than 10 is seldom right; 100 to 500 is usual",
     ),
     "constant": (np.ones((40, 4)), None, "the data of 'x' is 1 everywhere"),
     "constant channel": (ONE_CHANNEL, None, "channel 1 of 'x' is 7 in all 40 samples"),

@@ -10,7 +10,7 @@ import pytest
 
 from exporter.errors import BadInput
 from exporter.graph.tflite_reader import read
-from exporter.hil import evaluate
+from exporter.hil.evaluation import data as evaluate
 from tests.hil.support import dense_model
 
 
