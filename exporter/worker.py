@@ -153,6 +153,9 @@ class Worker:
     in a folder that goes with it: it may be ended while it has some.
     """
 
+    closing_seconds = 0.0
+    """How long a worker that has things to put right at the end of its requests may take for it."""
+
     def __init__(
         self,
         module: str,
@@ -265,6 +268,9 @@ class Worker:
         # A request that could not be written is still in the buffer, and closing tries once more.
         with contextlib.suppress(OSError):
             self._process.stdin.close()
+        if self.closing_seconds:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(self.closing_seconds)
         kill_group(self._process)
         self._log.close()
         self._folder.cleanup()

@@ -33,3 +33,11 @@ def test_temporary_files_go_with_the_worker() -> None:
         folder = Path(worker.request(asking("litter"), DEADLINE_S).fields["folder"])
         assert folder.is_dir()
     assert not folder.exists() and not folder.parent.exists()
+
+
+def test_a_worker_may_put_things_right_at_its_end(tmp_path: Path) -> None:
+    with Worker("tests.foreign.stand_in") as worker:
+        worker.closing_seconds = DEADLINE_S
+        path = tmp_path / "left"
+        worker.request(Message("convert", {"how": "tidy", "path": str(path)}), DEADLINE_S)
+    assert path.read_text() == "put right"
