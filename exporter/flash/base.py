@@ -15,12 +15,10 @@ from exporter.board import Board
 class RunningBoard(ABC):
     """A board that runs an image. A context manager: leaving the block stops what was started.
 
-    The serial port is one of two, the other being None: `connection`, a connected stream socket, or
-    `port`, a name to open (a device path, or a URL that pyserial knows).
+    `connection`, a connected stream socket, is the board's serial port.
     """
 
-    connection: socket.socket | None = None
-    port: str | None = None
+    connection: socket.socket
 
     @abstractmethod
     def alive(self) -> bool:
@@ -50,7 +48,6 @@ class RunningBoard(ABC):
 class FlashOptions:
     """What the user may choose. Each flasher reads what concerns it."""
 
-    port: str | None = None
     arguments: tuple[str, ...] = field(default=())
     instruction_counting: bool = True
 

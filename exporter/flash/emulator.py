@@ -82,8 +82,6 @@ def _answers(control: socket.socket) -> bool:
 class Emulator(RunningBoard):
     """QEMU running one image. Raises MissingTool without QEMU, LinkFailed where it ends at once."""
 
-    connection: socket.socket
-
     def __init__(
         self,
         board: Board,
@@ -160,11 +158,7 @@ class EmulatorFlasher(Flasher):
     name = "emulator"
 
     def start(self, board: Board, elf: Path, options: FlashOptions) -> Emulator:
-        """Start QEMU with `elf`; a port other than `emulator` is refused."""
-        if options.port not in (None, "emulator"):
-            raise BadInput(
-                f"{board.name} is emulated: it has no port", value=options.port, allowed="emulator"
-            )
+        """Start QEMU with `elf`."""
         return Emulator(
             board,
             elf,

@@ -1,10 +1,13 @@
-"""The native process: a board whose image is a program of this machine, its serial port a pty.
+"""The native process: a board whose image is a program of this machine.
 
-Where there are no pseudo terminals the port is TCP on the loopback interface.
+Flashed, its serial port is one end of a socket pair that it inherits, as an emulator's is. Started
+with a port of its own, that is a pseudo terminal, or TCP on the loopback interface: names that
+another process may have once this one has ended.
 """
 
 from __future__ import annotations
 
+import socket
 import sys
 import time
 from pathlib import Path
@@ -19,17 +22,22 @@ _POLL_SECONDS = 0.005
 _USE_TCP = not sys.platform.startswith("linux")
 
 
+_SERIAL_VARIABLE = "NANO_HOST_SERIAL"
+"""Descriptor of the serial port, hexadecimal: firmware_templates/platform/host/host.h."""
+
+
 def native_argv(elf: Path, *, tcp: bool) -> list[str]:
     """The command that runs the image; port 0 is any free one."""
     return [str(elf.resolve()), *(("--tcp", "0") if tcp else ())]
 
 
 class NativeProcess(RunningBoard):
-    """The running image. `port` is a pty or `socket://127.0.0.1:PORT`. Raises LinkFailed."""
+    """The running image. `port`, to be opened by its name, is a pty or `socket://127.0.0.1:PORT`;
+    whoever has opened it may set `connection`. Raises LinkFailed.
+    """
 
     def __init__(self, elf: Path, *, tcp: bool = _USE_TCP) -> None:
-        if not elf.is_file():
-            raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
+        _require_image(elf)
         self._child = process.spawn(native_argv(elf, tcp=tcp))
         try:
             self.port = self._announced_port()
@@ -71,15 +79,53 @@ class NativeProcess(RunningBoard):
         self._child.stop()
 
 
+class ConnectedProcess(RunningBoard):
+    """The running image at the other end of `connection`."""
+
+    def __init__(self, elf: Path) -> None:
+        _require_image(elf)
+        self.connection, serial = socket.socketpair()
+        try:
+            self._child = process.spawn(
+                native_argv(elf, tcp=False),
+                environment={_SERIAL_VARIABLE: f"{serial.fileno():08x}"},
+                pass_fds=(serial.fileno(),),
+            )
+        except BaseException:
+            self.connection.close()
+            raise
+        finally:
+            serial.close()  # now the end of the process is the end of the stream
+
+    @property
+    def pid(self) -> int:
+        """Its process id, the same after a reset of the board."""
+        return self._child.pid
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._child.alive()
+
+    def log_tail(self) -> str:
+        """The last lines that it printed."""
+        return self._child.log_tail()
+
+    def stop(self) -> None:
+        """End it and close the connection."""
+        self.connection.close()
+        self._child.stop()
+
+
+def _require_image(elf: Path) -> None:
+    if not elf.is_file():
+        raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
+
+
 class NativeFlasher(Flasher):
     """Flashing the host is starting the program."""
 
     name = "native"
 
-    def start(self, board: Board, elf: Path, options: FlashOptions) -> NativeProcess:
-        """Start `elf`; a port is refused, since the process opens its own."""
-        if options.port not in (None, "emulator"):
-            raise BadInput(
-                f"{board.name} opens a port of its own", value=options.port, allowed="no --port"
-            )
-        return NativeProcess(elf)
+    def start(self, board: Board, elf: Path, options: FlashOptions) -> ConnectedProcess:
+        """Start `elf`."""
+        return ConnectedProcess(elf)

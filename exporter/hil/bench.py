@@ -1,17 +1,17 @@
 """What an inference costs on a board: instructions by layer, and bytes by kind.
 
-Instructions are ticks times a constant, where a tick counts instructions at all: under
-`-icount shift=0` one instruction is one nanosecond of virtual time, and `minstret` is exact anyway.
-A loop of known length, run on the device, must confirm the constant before it is used.
+Instructions are ticks times a constant, where a tick counts instructions: see calibration.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
-from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
+from exporter.hil.budget import BudgetReport, measure_budget
+from exporter.hil.budget_file import BoardBudget
+from exporter.hil.calibration import instructions_per_tick
 from exporter.hil.reference import baseline_of, silicon_of
 from exporter.hil.session import EMULATOR, open_device
 from exporter.hil.vectors import make_vectors
@@ -21,9 +21,6 @@ from exporter.link.messages import InvokeResult, ProfileResult
 from exporter.plan.program import Program, Stage
 from exporter.render.model import stage_kind
 
-CALIBRATION = (200_000, 1_200_000)
-CALIBRATION_TOLERANCE = 1e-3
-NANOSECONDS = 1_000_000_000
 TICKS_OF_READINGS = 1_000
 """What reading the counter around each step may add at most."""
 
@@ -73,6 +70,8 @@ class Benchmark:
     cycles: ModelledCycles | None = None
     no_cycles: str | None = None
     """Why there are no modelled cycles, where they were asked for."""
+    budget: BudgetReport | None = None
+    """The latency, and the limits that it was measured against, if any."""
 
     @property
     def layer_cycles(self) -> tuple[int | None, ...]:
@@ -80,11 +79,19 @@ class Benchmark:
         return self.cycles.layers if self.cycles else (None,) * len(self.layers)
 
 
-def bench_on_board(firmware: ModelFirmware, *, port: str | None = None) -> Benchmark:
-    """Measure `firmware` on its board. Raises LinkFailed, MissingTool."""
+def bench_on_board(
+    firmware: ModelFirmware, *, port: str | None = None, budget: BoardBudget | None = None
+) -> Benchmark:
+    """Measure `firmware` on its board; with `budget` also the latency, as it says.
+
+    Raises LinkFailed, MissingTool; BadInput where a budget asks for what cannot be measured. That a
+    limit does not hold is for `Benchmark.budget.require` to tell.
+    """
     with open_device(firmware, port=port) as device:
         emulated = port in (None, EMULATOR) and firmware.board.emulator is not None
-        return bench_device(device, firmware, warm_up=not emulated)
+        result = bench_device(device, firmware, warm_up=not emulated)
+        report = measure_budget(firmware, device, budget) if budget else None
+        return replace(result, budget=report)
 
 
 def run_inferences(
@@ -146,16 +153,6 @@ def _require_whole_time(whole: int, parts: int) -> None:
         )
 
 
-def instructions_per_tick(device: Device, board: Board) -> float | None:
-    """Instructions that pass in one tick; None where the device's ticks do not count them."""
-    short, long = (device.spin(count) for count in CALIBRATION)
-    if short is None or long is None or long <= short:
-        return None
-    stated = 1.0 if board.ticks.source == "minstret" else NANOSECONDS / board.ticks.hz
-    measured = (CALIBRATION[1] - CALIBRATION[0]) / (long - short)
-    return stated if abs(measured / stated - 1) <= CALIBRATION_TOLERANCE else None
-
-
 def _write_inputs(device: Device, firmware: ModelFirmware) -> None:
     """Noise: the cost of an inference hardly depends on its input."""
     (vector,) = make_vectors([port.tensor for port in firmware.program.inputs], 1)
@@ -191,6 +188,8 @@ def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
         "flash_bytes": footprint.flash_bytes,
         "baseline": asdict(baseline) if baseline else None,
         "silicon": [asdict(figure) for figure in silicon],
+        "latency": latency_document(result.budget),
+        "budget": result.budget.as_dict() if result.budget and result.budget.checks else None,
         "layers": [
             {
                 "index": layer.index,
@@ -205,6 +204,14 @@ def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
             for layer, modelled in zip(result.layers, result.layer_cycles, strict=True)
         ],
     }
+
+
+def latency_document(report: BudgetReport | None) -> dict[str, object] | None:
+    """The distributions, quiet and under load; None where none was measured."""
+    if report is None:
+        return None
+    load = report.loaded.as_dict() if report.loaded else None
+    return {"quiet": report.quiet.as_dict(), "load": load}
 
 
 def ratio(figure: int | None, of: int | None) -> float | None:

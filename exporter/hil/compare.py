@@ -111,7 +111,7 @@ def read_document(path: Path) -> dict[str, Any]:
     """The document in `path`. Raises BadInput where it is not one of `nanoexport bench --json`."""
     try:
         document = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise BadInput(
             f"cannot read the benchmark to compare with, '{path}'",

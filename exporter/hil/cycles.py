@@ -19,7 +19,8 @@ from exporter.board import Board
 from exporter.build.firmware import ModelFirmware
 from exporter.cycles import CORES, Call, build_plugin, plugin_arguments, read_calls
 from exporter.errors import BadInput, CheckFailed, InternalError, LinkFailed, MissingTool
-from exporter.hil.bench import NANOSECONDS, Benchmark, ModelledCycles, run_inferences
+from exporter.hil.bench import Benchmark, ModelledCycles, run_inferences
+from exporter.hil.calibration import NANOSECONDS
 from exporter.hil.session import open_device
 from exporter.render.model import stage_name, takes_rows
 from exporter.render.project import DEFAULT_PREFIX

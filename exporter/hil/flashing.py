@@ -14,11 +14,11 @@ from exporter import flash
 from exporter.board import Board, load_board
 from exporter.build.compile import Firmware
 from exporter.errors import LinkFailed, MissingTool
-from exporter.flash import FlashOptions, NativeProcess, RunningBoard
+from exporter.flash import NativeProcess, RunningBoard
 from exporter.flash.native import NativeFlasher
+from exporter.hil.passport import expected_of_project, read_passport, show_passport
 from exporter.link.device import Device, require_identity
-from exporter.link.messages import ExpectedIdentity, Identity
-from exporter.link.transport import SocketTransport, Transport, open_port
+from exporter.link.transport import SocketTransport, Transport
 
 Say = Callable[[str], None]
 READ_BYTES = 4096
@@ -32,7 +32,6 @@ def flash_project(
     document: Callable[[Mapping[str, Any]], None],
     folder: Path,
     *,
-    port: str | None,
     serve: int | None,
 ) -> None:
     """Flash the project in `folder` and ask the board for its identity.
@@ -40,35 +39,32 @@ def flash_project(
     With `serve`, the board then runs until Ctrl-C with its serial port on a TCP port of this host.
 
     Raises:
-        BadInput: no built project. MissingTool: a port that is absent or busy.
+        BadInput: no built project. MissingTool: no emulator, or a TCP port that is taken.
         LinkFailed: the board does not answer or carries another image.
     """
     firmware = Firmware.of(folder)
     board = load_board(firmware.board)
-    with _started(board, firmware, port, keep=serve is not None) as running:
-        passport: dict[str, Any] = {"board": board.name, "build_id": firmware.manifest["build_id"]}
+    with _started(board, firmware, keep=serve is not None) as running:
         if firmware.manifest["app"] == "hil":
-            identity = _identify(board, running, firmware, keep=serve is not None)
-            passport |= _passport(identity)
-        elif serve is None:
-            passport["printed"] = _first_line(_transport(board, running, duplicate=False))
-        for key, value in passport.items():
-            say(f"{key:<13} {value}")
+            passport = _identify(running, firmware, keep=serve is not None)
+        else:
+            passport = {"board": board.name, "build_id": firmware.manifest["build_id"]}
+            if serve is None:
+                passport["printed"] = _first_line(SocketTransport(running.connection))
+        show_passport(say, passport)
         document(passport)
         if serve is not None:
             _serve(say, running, serve)
 
 
 @contextmanager
-def _started(
-    board: Board, firmware: Firmware, port: str | None, *, keep: bool
-) -> Iterator[RunningBoard]:
+def _started(board: Board, firmware: Firmware, *, keep: bool) -> Iterator[RunningBoard]:
     """The board with the firmware. With `keep` a native process outlives the clients of its port.
 
     By itself it ends with the first of them: hold one connection, over which all of them speak.
     """
     if not keep or board.flasher != NativeFlasher.name:
-        with flash.start(board, firmware.elf, FlashOptions(port=port)) as running:
+        with flash.start(board, firmware.elf) as running:
             yield running
         return
     with NativeProcess(firmware.elf, tcp=True) as process:
@@ -78,19 +74,12 @@ def _started(
             yield process
 
 
-def _identify(board: Board, running: RunningBoard, firmware: Firmware, *, keep: bool) -> Identity:
-    """The identity, checked. With `keep` the connection stays usable afterwards."""
-    transport = _transport(board, running, duplicate=keep)
-    with Device(transport) as device:
-        manifest = firmware.manifest
-        expected = ExpectedIdentity(
-            model_sha256=manifest["model_sha256"],
-            build_id=manifest["build_id"],
-            dialect=manifest["dialect"],
-            board=board.name,
-        )
-        require_identity(device.identity, expected)
-        return device.identity
+def _identify(running: RunningBoard, firmware: Firmware, *, keep: bool) -> dict[str, Any]:
+    """The passport, checked. With `keep` the connection stays usable afterwards."""
+    connection = running.connection.dup() if keep else running.connection
+    with Device(SocketTransport(connection)) as device:
+        require_identity(device.identity, expected_of_project(firmware))
+        return read_passport(device)
 
 
 def _first_line(transport: Transport) -> str:
@@ -102,28 +91,8 @@ def _first_line(transport: Transport) -> str:
     return text.decode("ascii", "replace").strip()
 
 
-def _transport(board: Board, running: RunningBoard, *, duplicate: bool) -> Transport:
-    if running.connection is not None:
-        return SocketTransport(running.connection.dup() if duplicate else running.connection)
-    assert running.port is not None
-    return open_port(running.port, board.uart.baud) if board.uart else open_port(running.port)
-
-
-def _passport(identity: Identity) -> dict[str, Any]:
-    return {
-        "model": identity.model_name,
-        "model_sha256": identity.model_sha256,
-        "build_id": identity.build_id,
-        "dialect": identity.dialect,
-        "board": identity.board,
-        "arena_bytes": identity.arena_bytes,
-        "protocol": identity.protocol_version,
-    }
-
-
 def _serve(say: Say, running: RunningBoard, tcp_port: int) -> None:
     """Keep the board running; bridge its serial port to one TCP client after another."""
-    assert running.connection is not None
     try:
         listener = socket.create_server(("127.0.0.1", tcp_port))
     except OSError as error:
@@ -132,7 +101,7 @@ def _serve(say: Say, running: RunningBoard, tcp_port: int) -> None:
             value=error.strerror,
             next_step="choose another one with --serve",
         ) from error
-    say(f"serving        socket://127.0.0.1:{tcp_port} until Ctrl-C")
+    say(f"serving            socket://127.0.0.1:{tcp_port} until Ctrl-C")
     with listener:
         listener.settimeout(ALIVE_SECONDS)
         while True:

@@ -4,20 +4,51 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple, TypedDict
 
 from exporter import flash
-from exporter.board import Board
+from exporter.board import Board, board_names, load_board
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import LinkFailed
 from exporter.flash import FlashOptions, RunningBoard
+from exporter.hil import farm
+from exporter.hil.crash import explain_with
+from exporter.hil.locks import port_lock
+from exporter.hil.passport import expected_of_project
 from exporter.link.device import Device, require_identity
 from exporter.link.messages import ExpectedIdentity, LogLine
-from exporter.link.transport import ConnectionBroken, SocketTransport, Transport, open_port
+from exporter.link.pacing import Timing
+from exporter.link.session import Explain
+from exporter.link.transport import (
+    DEFAULT_BAUD,
+    ConnectionBroken,
+    SocketTransport,
+    Transport,
+    open_port,
+)
 
 EMULATOR = "emulator"
 ENDING_SECONDS = 0.1
 """From the end of a program's connection to the end of the program."""
+
+Opener = Callable[[], Transport]
+
+
+class Line(NamedTuple):
+    """The serial line to a board, and how to open it again when a cable is back.
+
+    `reopen` is None where nothing can come back: the line to a program ends with the program.
+    """
+
+    transport: Transport
+    reopen: Opener | None
+
+
+class BoardEnded(LinkFailed):
+    """The program that runs the board, or is it, has ended."""
 
 
 @contextmanager
@@ -27,61 +58,136 @@ def open_device(
     port: str | None = None,
     on_log: Callable[[LogLine], None] | None = None,
     arguments: Sequence[str] = (),
+    elf: Path | None = None,
+    wrap: Callable[[Transport], Transport] | None = None,
+    timing: Timing | None = None,
+    chip_id: str | None = None,
 ) -> Iterator[Device]:
     """The device that runs `firmware`.
 
     Without `port` (or with `emulator`) the image is put on the board and started first; with a port
-    the board must already carry it. `arguments` are added to the emulator's command.
+    the board must already carry it. `arguments` are added to the emulator's command. `elf` is
+    started in place of the image, and must identify itself as it; `wrap` puts something between
+    host and board, which no reconnection goes around. `chip_id`, in hexadecimal, names the one unit
+    that will do.
 
     Raises:
         MissingTool: no such port, or it is busy. LinkFailed: silence, or another image.
     """
+    image = elf or firmware.firmware.elf
     with (
-        open_transport(firmware, port, arguments) as transport,
-        Device(transport, on_log=on_log) as device,
+        open_image(firmware.board, image, port, arguments) as line,
+        Device(
+            wrap(line.transport) if wrap else line.transport,
+            timing=timing,
+            on_log=on_log,
+            reopen=None if wrap else line.reopen,
+            **conduct(firmware.board, image),
+        ) as device,
     ):
-        require_identity(device.identity, expected_identity(firmware))
+        require_identity(device.identity, expected_identity(firmware, chip_id=chip_id))
         yield device
 
 
-def expected_identity(firmware: ModelFirmware) -> ExpectedIdentity:
+class Conduct(TypedDict):
+    """How a Device runs models and words crashes: its arguments of these names."""
+
+    watchdog_share: float
+    guarded: bool
+    explain: Explain
+
+
+def conduct(board: Board, elf: Path) -> Conduct:
+    """What suits `board`, which runs `elf`.
+
+    The watchdog: a second of an emulator (10^9 instructions) lasts 5 to 10 seconds, one of a
+    process is of its processor time, and a machine may be busy: the report has to come before the
+    deadline. The guards of the arena make an emulator slow.
+    """
+    real = _is_real(board)
+    return Conduct(watchdog_share=_watchdog_share(real), guarded=real, explain=explain_with(elf))
+
+
+def suit(device: Device) -> None:
+    """Let `device` run models as suits the board that it says it is; an unknown one is real."""
+    name = device.identity.board
+    real = name not in board_names() or _is_real(load_board(name))
+    device.watchdog_share, device.guarded = _watchdog_share(real), real
+
+
+def _is_real(board: Board) -> bool:
+    return board.evidence not in ("native", "emulated", "simulated")
+
+
+def _watchdog_share(real: bool) -> float:
+    return 0.5 if real else 1 / 40
+
+
+def expected_identity(firmware: ModelFirmware, *, chip_id: str | None = None) -> ExpectedIdentity:
     """What a device with this firmware says of itself."""
-    return ExpectedIdentity(
-        model_sha256=firmware.program.model_sha256,
-        build_id=firmware.build_id,
-        dialect=firmware.settings.dialect,
-        board=firmware.board.name,
-    )
+    return expected_of_project(firmware.firmware, chip_id=chip_id)
+
+
+def open_line(
+    firmware: ModelFirmware,
+    port: str | None,
+    arguments: Sequence[str] = (),
+    on_start: Callable[[RunningBoard], None] | None = None,
+) -> AbstractContextManager[Line]:
+    """The line to the board of `firmware`, as `open_image` opens it."""
+    return open_image(firmware.board, firmware.firmware.elf, port, arguments, on_start)
 
 
 @contextmanager
-def open_transport(
-    firmware: ModelFirmware, port: str | None, arguments: Sequence[str] = ()
-) -> Iterator[Transport]:
-    """The serial line to the board, which is flashed and started first unless `port` names one."""
-    uart = firmware.board.uart
-    if port is not None and port != EMULATOR:
-        yield open_port(port, uart.baud) if uart else open_port(port)
+def open_image(
+    board: Board,
+    elf: Path,
+    port: str | None,
+    arguments: Sequence[str] = (),
+    on_start: Callable[[RunningBoard], None] | None = None,
+) -> Iterator[Line]:
+    """The serial line to `board`, started with `elf` unless `port` names one that carries it.
+
+    `on_start` is told what was started. A port is locked against all other runs of this machine, a
+    place of a farm is acquired.
+    """
+    baud = board.uart.baud if board.uart else None
+    if port is not None and farm.is_place(port):
+        with farm.LabgridPlace(port) as place:
+            yield Line(place.open_answering(baud), partial(place.open, baud))
         return
-    options = FlashOptions(arguments=tuple(arguments))
-    with flash.start(firmware.board, firmware.firmware.elf, options) as running:
+    if port is not None and port != EMULATOR:
+        with port_opener(port, baud) as open_again:
+            yield Line(open_again(), open_again)
+        return
+    with flash.start(board, elf, FlashOptions(arguments=tuple(arguments))) as running:
+        if on_start is not None:
+            on_start(running)
+        kind = "emulated" if board.emulator else "process"
         try:
-            if running.connection is not None:
-                yield SocketTransport(running.connection, f"the emulated {firmware.board.name}")
-            else:
-                assert running.port is not None
-                yield open_port(running.port)
+            yield Line(SocketTransport(running.connection, f"the {kind} {board.name}"), None)
         except ConnectionBroken as failure:
             time.sleep(ENDING_SECONDS)
             if running.alive():
                 raise
-            raise _ended(firmware.board, running) from failure
+            raise _ended(board, running) from failure
 
 
-def _ended(board: Board, running: RunningBoard) -> LinkFailed:
+@contextmanager
+def port_opener(port: str, baud: int | None = None) -> Iterator[Opener]:
+    """What opens `port`, again and again; it is locked, or as a place of a farm held, meanwhile."""
+    if farm.is_place(port):
+        with farm.LabgridPlace(port) as place:
+            yield partial(place.open, baud)
+        return
+    with port_lock(port):
+        yield partial(open_port, port, baud or DEFAULT_BAUD)
+
+
+def _ended(board: Board, running: RunningBoard) -> BoardEnded:
     """It is not the cable: the program that is the board has gone."""
     program = board.emulator.program if board.emulator else "the native process"
-    return LinkFailed(
+    return BoardEnded(
         f"{program}, which runs {board.name}, ended",
         value=running.log_tail() or "it printed nothing",
         next_step="run again; if it ends each time, report this defect with the model",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
+from exporter.hil.overrun import find_overrun
 from exporter.hil.predictions import check_predictions, predictions
 from exporter.hil.session import open_device
 from exporter.hil.vectors import kind_of
@@ -55,6 +56,8 @@ class Verification:
     mismatches: list[Mismatch] = field(default_factory=list)
     stack_bytes: int = 0
     memory: MemoryReport | None = None
+    overrun: str | None = None
+    """Who wrote next to the arena, where the guards were found damaged."""
     outputs: list[list[Array]] = field(default_factory=list)
     """The board's outputs, vector by vector."""
     expected: list[list[Array]] = field(default_factory=list)
@@ -86,7 +89,10 @@ def verify_on_board(
         Oracle(firmware.compilation.model, firmware.settings.dialect, name=program.name) as oracle,
         open_device(firmware, port=port) as device,
     ):
-        return verify_device(device, oracle, vectors, macs=program.macs, progress=progress)
+        result = verify_device(device, oracle, vectors, macs=program.macs, progress=progress)
+        if result.memory is not None and not result.memory.guards_intact:
+            result.overrun = find_overrun(device, firmware, vectors, deadline_of(program.macs))
+        return result
 
 
 def verify_device(
@@ -114,6 +120,11 @@ def verify_device(
     return result
 
 
+def deadline_of(macs: int) -> float:
+    """Seconds that an inference of so many multiply-accumulates may take."""
+    return max(SHORTEST_DEADLINE_SECONDS, macs / SLOWEST_MACS_PER_SECOND)
+
+
 def run_on_device(
     device: Device, inputs: Sequence[Array], index: int, result: Verification, macs: int
 ) -> list[Array]:
@@ -121,7 +132,7 @@ def run_on_device(
     device.poison(POISON[index % len(POISON)])
     for position, values in enumerate(inputs):
         device.write_input(position, values)
-    invoked = device.invoke(max(SHORTEST_DEADLINE_SECONDS, macs / SLOWEST_MACS_PER_SECOND))
+    invoked = device.invoke(deadline_of(macs))
     result.stack_bytes = max(result.stack_bytes, invoked.stack_bytes)
     return [device.read_output(position) for position in range(len(device.outputs))]
 
@@ -164,7 +175,7 @@ def check_verification(firmware: ModelFirmware, result: Verification) -> None:
     assert memory is not None
     if not memory.guards_intact:
         raise CheckFailed(
-            f"{board} wrote outside the arena",
+            f"{board} wrote outside the arena" + (f" {result.overrun}" if result.overrun else ""),
             value=f"{memory.guard_below_damaged} bytes below, {memory.guard_above_damaged} above",
             allowed="0",
             next_step="report this defect with the model",

@@ -11,7 +11,7 @@ import pytest
 from exporter import process
 from exporter.board import board_names, load_board
 from exporter.errors import BadInput, InternalError, LinkFailed, MissingTool
-from exporter.flash import FLASHERS, Emulator, FlashOptions, flasher_for, start
+from exporter.flash import FLASHERS, Emulator, flasher_for, start
 from exporter.flash.emulator import emulator_argv
 from tests.platform.probe import need_tool
 from tests.processes import wait_until_gone
@@ -64,13 +64,6 @@ def test_every_board_has_a_flasher(name: str) -> None:
 def test_a_missing_image(tmp_path: Path, name: str) -> None:
     with pytest.raises(BadInput, match="no image"):
         start(load_board(name), tmp_path / "firmware.elf")
-
-
-@pytest.mark.parametrize("name", ["mps2-an386", "host"])
-def test_a_port_is_refused(tmp_path: Path, name: str) -> None:
-    with pytest.raises(BadInput) as caught:
-        start(load_board(name), tmp_path, FlashOptions(port="/dev/ttyACM0"))
-    assert caught.value.value == "/dev/ttyACM0"
 
 
 def test_missing_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
@@ -11,6 +12,12 @@ from exporter.board import load_board
 from exporter.errors import BadInput, LinkFailed
 from exporter.flash import FlashOptions
 from exporter.flash.native import NativeFlasher, NativeProcess, native_argv
+
+ECHO = """
+import os, socket
+port = socket.socket(fileno=int(os.environ["NANO_HOST_SERIAL"], 16))
+port.sendall(port.recv(100))
+"""
 
 
 def program(folder: Path, script: str) -> Path:
@@ -33,10 +40,28 @@ def test_argv(tmp_path: Path) -> None:
 )
 def test_port_is_what_the_first_line_says(tmp_path: Path, line: str, port: str) -> None:
     elf = program(tmp_path, f"echo '{line}'; exec sleep 20")
-    with NativeFlasher().start(load_board("host"), elf, FlashOptions()) as running:
-        assert running.port == port and running.connection is None and running.alive()
+    with NativeProcess(elf) as running:
+        assert running.port == port and running.alive()
         assert line in running.log_tail()
     assert not running.alive()
+
+
+def test_flashed_its_port_is_one_end_of_a_socket_pair(tmp_path: Path) -> None:
+    elf = program(tmp_path, f"exec {sys.executable} -c '{ECHO}'")
+    with NativeFlasher().start(load_board("host"), elf, FlashOptions()) as running:
+        assert running.connection is not None and running.alive()
+        running.connection.sendall(b"echoed")
+        assert running.connection.recv(100) == b"echoed"
+    assert not running.alive()
+
+
+def test_the_end_of_the_process_is_the_end_of_the_stream(tmp_path: Path) -> None:
+    with NativeFlasher().start(
+        load_board("host"), program(tmp_path, "exit 3"), FlashOptions()
+    ) as running:
+        assert running.connection is not None
+        running.connection.settimeout(30)
+        assert running.connection.recv(100) == b""
 
 
 def test_a_program_that_ends_at_once_is_an_error(tmp_path: Path) -> None:
@@ -49,9 +74,3 @@ def test_a_program_that_ends_at_once_is_an_error(tmp_path: Path) -> None:
 def test_an_image_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="no image"):
         NativeProcess(tmp_path / "firmware.elf")
-
-
-def test_a_port_is_refused(tmp_path: Path) -> None:
-    elf = program(tmp_path, "true")
-    with pytest.raises(BadInput, match="a port of its own"):
-        NativeFlasher().start(load_board("host"), elf, FlashOptions(port="/dev/ttyACM0"))

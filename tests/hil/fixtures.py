@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from exporter import board as boards
-from tests.hil.support import dense_model, forget_boards, picture_model, saved
+from tests.hil.support import REPOSITORY, dense_model, forget_boards, picture_model, saved
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +50,12 @@ def board_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Pat
     yield folder
     monkeypatch.undo()
     forget_boards()
+
+
+@pytest.fixture
+def inner(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """A folder for pytest inside pytest, which finds the checkout and has locks of its own."""
+    monkeypatch.setenv("PYTHONPATH", str(REPOSITORY))
+    monkeypatch.setenv("NANOEXPORT_LOCKS", str(pytester.path / "locks"))
+    monkeypatch.delenv("PYTEST_ADDOPTS", raising=False)
+    return pytester

@@ -6,10 +6,12 @@ import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import closing, contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,8 @@ from exporter.build.firmware import ModelFirmware
 from exporter.build.size import measure_image
 from exporter.cli import run
 from exporter.console import Output
+from exporter.convert.metadata import add_metadata
+from exporter.graph.metadata import ModelMetadata, OutputMetadata
 from exporter.plan.program import Program
 from exporter.render.project import Project, render_project
 from tests.flatbuffer_builder import ModelBuilder
@@ -118,6 +122,28 @@ def forget_boards() -> None:
     boards.load_board.cache_clear()
 
 
+@contextmanager
+def speaking(answer: bytes) -> Iterator[str]:
+    """A TCP port where whatever is sent is answered by `answer`."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        while True:
+            try:
+                client, _ = listener.accept()
+                with client:
+                    while client.recv(4096):
+                        client.sendall(answer)
+            except OSError:
+                if listener.fileno() < 0:
+                    return
+
+    with closing(listener):
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"socket://127.0.0.1:{listener.getsockname()[1]}"
+        listener.shutdown(socket.SHUT_RDWR)
+
+
 # --- models --------------------------------------------------------------------------------------
 
 
@@ -166,6 +192,12 @@ def two_output_model() -> bytes:
     builder.op("RELU", [x], [a])
     builder.op("LOGISTIC", [x], [b])
     return builder.finish([x], [a, b])
+
+
+def labelled(model: bytes, labels: tuple[str, ...]) -> bytes:
+    """`model` with metadata that name the classes of its first output."""
+    output = OutputMetadata(kind="classes", labels=labels)
+    return add_metadata(model, ModelMetadata(outputs=(output,)))
 
 
 def saved(folder: Path, model: bytes, name: str = "model.tflite") -> Path:

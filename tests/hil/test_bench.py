@@ -10,8 +10,8 @@ import pytest
 
 from exporter.board import Board, load_board
 from exporter.build.firmware import Settings, firmware_for
-from exporter.hil import bench
-from exporter.hil.bench import Benchmark, bench_on_board, instructions_per_tick
+from exporter.hil.bench import Benchmark, bench_on_board
+from exporter.hil.calibration import CALIBRATION_TOLERANCE, instructions_per_tick
 from exporter.link.device import Device
 
 pytest_plugins = ["tests.hil.fixtures"]
@@ -116,4 +116,4 @@ def test_a_wrong_clock_in_the_board_file_gives_no_count(
     ticks = firmware.board.ticks.model_copy(update={"source": "systick"})
     board = firmware.board.model_copy(update={"ticks": ticks})
     assert bench_on_board(replace(firmware, board=board)).instructions is None
-    assert bench.CALIBRATION_TOLERANCE <= 1e-3
+    assert CALIBRATION_TOLERANCE <= 1e-3

@@ -136,9 +136,10 @@ def test_a_file_that_cannot_be_read(name: str, tmp_path: Path) -> None:
 
 
 def test_a_file_that_is_not_text(tmp_path: Path) -> None:
-    (tmp_path / "old.json").write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(BadInput, match="cannot read the benchmark to compare with"):
-        read_document(tmp_path / "old.json")
+    for content in (b"\xff\xfe\x00", b"[" * 200_000):
+        (tmp_path / "old.json").write_bytes(content)
+        with pytest.raises(BadInput, match="cannot read the benchmark to compare with"):
+            read_document(tmp_path / "old.json")
 
 
 @pytest.mark.parametrize(
