@@ -18,20 +18,20 @@ from exporter.build import firmware as firmwares
 from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
 from exporter.commands.audit import audit
+from exporter.commands.bench import bench
 from exporter.commands.compress import distill, prune, qat
 from exporter.commands.convert import convert
 from exporter.commands.deploy import deploy
+from exporter.commands.evaluate import evaluate
+from exporter.commands.identify import identify
+from exporter.commands.monitor import monitor
+from exporter.commands.replay import replay
 from exporter.console import Output
 from exporter.errors import BadInput, NanoexportError, defect
-from exporter.hil import compare as comparison
 from exporter.hil import verify as verification
-from exporter.hil.bench import as_dict as bench_document
-from exporter.hil.bench import bench_on_board
-from exporter.hil.cycles import with_cycles
+from exporter.hil.controls import controls_of
 from exporter.hil.flashing import flash_project
 from exporter.hil.vectors import load_vectors, make_vectors
-from exporter.link.monitor import monitor as watch
-from exporter.link.transport import DEFAULT_BAUD, open_port
 from exporter.options import (
     FOLDER,
     MODEL,
@@ -39,7 +39,9 @@ from exporter.options import (
     Main,
     board_option,
     check_prefix,
+    chosen_controls,
     common_options,
+    controls_options,
     port_option,
     settings_options,
 )
@@ -178,22 +180,22 @@ def build(output: Output, folder: Path) -> None:
 
 @cli.command()
 @click.argument("folder", type=FOLDER)
-@port_option
 @click.option(
     "--serve", type=click.IntRange(1, 65535), metavar="TCP_PORT",
     help="Keep an emulated board running, its serial port on 127.0.0.1:TCP_PORT, until Ctrl-C.",
 )  # fmt: skip
 @common_options
 @click.pass_obj
-def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> None:
+def flash(output: Output, folder: Path, serve: int | None) -> None:
     r"""Put the built firmware of FOLDER on its board, start it, and ask it who it is.
 
     \b
     Examples:
       nanoexport flash firmware
-      nanoexport flash firmware --serve 5555     then: nanoexport monitor --port socket://127.0.0.1:5555
+      nanoexport flash firmware --serve 5555
+      nanoexport monitor --port socket://127.0.0.1:5555      # in another terminal
     """
-    flash_project(output.text, output.document_now, folder, port=port, serve=serve)
+    flash_project(output.text, output.document_now, folder, serve=serve)
 
 
 @cli.command()
@@ -208,11 +210,16 @@ def flash(output: Output, folder: Path, port: str | None, serve: int | None) -> 
     help="Input vectors.",
 )
 @click.option(
-    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of the vectors."
-)
+    "--seed", type=click.IntRange(0), default=0, show_default=True,
+    help="Seed of the vectors and of the seeded faults.",
+)  # fmt: skip
 @click.option(
-    "--inputs", type=MODEL, help="Your own int8 inputs, .npz: [N, ...] by input name, or x."
+    "--inputs",
+    type=MODEL,
+    metavar="NPZ",
+    help="Your own inputs, int8 or real numbers: [N, ...] by name, or x.",
 )
+@controls_options
 @settings_options
 @common_options
 @click.pass_obj
@@ -222,12 +229,17 @@ def verify(
 ) -> None:  # fmt: skip
     r"""Prove that the board computes what MODEL says, bit for bit.
 
+    Then seed faults, one of each kind, and fail unless the same check notices every one.
+
     \b
     Examples:
       nanoexport verify model.tflite --board mps2-an386
       nanoexport verify model.tflite --board mps2-an386 --inputs recorded.npz
       nanoexport verify model.tflite --board riscv32-virt --vectors 100 --json
+      nanoexport verify model.tflite --board host --controls 10 --seed 7
+      nanoexport verify model.tflite --board mps2-an386 --port labgrid://board-1
     """
+    count = chosen_controls(chosen)
     with output.progress() as progress:
         progress("build", 0, 0)
         firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
@@ -237,82 +249,21 @@ def verify(
             firmware, cases, port=port,
             progress=lambda done, total: progress("verify", done, total),
         )  # fmt: skip
-    reports.show_verification(output, firmware, result)
+        controls = controls_of(
+            firmware, cases, result, count=count, seed=seed, port=port,
+            progress=lambda done, total: progress("controls", done, total),
+        )  # fmt: skip
+    reports.show_verification(output, firmware, result, controls)
     verification.check_verification(firmware, result)
+    controls.check(firmware.board.name)
 
 
-@cli.command()
-@click.argument("model", type=MODEL)
-@board_option()
-@port_option
-@click.option(
-    "--compare", type=MODEL, metavar="OLD.json",
-    help="Fail where a figure is over 1% worse than in this file, written by bench --json.",
-)  # fmt: skip
-@click.option(
-    "--cycles/--no-cycles", default=True, show_default=True,
-    help="Model cycles, where the board's core has a model; this needs a host compiler.",
-)  # fmt: skip
-@settings_options
-@common_options
-@click.pass_obj
-def bench(
-    output: Output, /, model: Path, board: str, port: str | None, compare: Path | None,
-    cycles: bool, **chosen: Any,
-) -> None:  # fmt: skip
-    r"""Count the instructions of MODEL on a board, layer by layer, and its bytes.
-
-    Emulated Cortex-M3, M4 and M0+ boards also show modelled cycles, at zero wait states.
-
-    \b
-    Examples:
-      nanoexport bench model.tflite --board mps2-an386
-      nanoexport bench model.tflite --board mps2-an386 --json > before.json
-      nanoexport bench model.tflite --board mps2-an386 --compare before.json
-    """
-    before = comparison.read_document(compare) if compare else None
-    with output.progress() as progress:
-        progress("build", 0, 0)
-        firmware = firmwares.firmware_for(model, load_board(board), Settings(**chosen))
-        if before:
-            comparison.check_comparable(before, firmware)
-        progress("bench", 0, 0)
-        result = bench_on_board(firmware, port=port)
-        result = with_cycles(firmware, result) if cycles else result
-    left_out = () if cycles else ("modelled_cycles",)
-    now = bench_document(firmware, result)
-    compared = comparison.compare(before, now, left_out=left_out) if before else None
-    reports.show_benchmark(output, firmware, result, compared)
-    if compared:
-        compared.check()
-
-
+cli.add_command(bench)
+cli.add_command(evaluate)
 cli.add_command(deploy)
-
-
-@cli.command()
-@board_option(required=False)
-@port_option
-@common_options
-@click.pass_obj
-def monitor(output: Output, board: str | None, port: str | None) -> None:
-    r"""Show what a device says, with time and origin, until Ctrl-C.
-
-    \b
-    Example:
-      nanoexport monitor --port /dev/ttyACM0
-    """
-    uart = load_board(board).uart if board else None
-    if port is None:
-        raise BadInput(
-            "there is no port to watch",
-            allowed="a device path, socket://HOST:PORT or rfc2217://HOST:PORT",
-            next_step="name it with --port; an emulated board serves one with: "
-            "nanoexport flash DIR --serve 5555",
-        )
-    stream = sys.stderr if output.as_json else sys.stdout
-    watch(lambda: open_port(port, uart.baud if uart else DEFAULT_BAUD), stream)
-    output.document({"port": port})
+cli.add_command(identify)
+cli.add_command(replay)
+cli.add_command(monitor)
 
 
 @cli.command()

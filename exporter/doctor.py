@@ -17,6 +17,7 @@ PYTHON_PACKAGES = (
     ("ai_edge_litert", "ai-edge-litert", "reference, dialect litert", "pip install ai-edge-litert"),
     ("tensorflow", "tensorflow", "convert", "pip install 'nanoexport[convert]'"),
     ("ziglang", "ziglang", "toolchain clang", "pip install 'nanoexport[clang]'"),
+    ("labgrid", "labgrid", "board farms", "pip install 'nanoexport[labgrid]'"),
 )  # fmt: skip
 VERSION_SECONDS = 60.0
 

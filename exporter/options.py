@@ -23,6 +23,7 @@ Command = TypeVar("Command", bound=Callable[..., Any])
 MODEL = click.Path(path_type=Path)
 FOLDER = click.Path(path_type=Path, file_okay=True)
 MOST_VECTORS = 100_000
+MOST_CONTROLS = 1000
 TAKEN_PREFIXES = ("platform", "nano", "nano_link")
 """Prefixes of the C names of platform and runtime."""
 
@@ -119,6 +120,38 @@ def settings_options(command: Command) -> Command:
     return command
 
 
+def controls_options(command: Command) -> Command:
+    """How many faults are seeded; read by `chosen_controls`."""
+    for option in (
+        click.option(
+            "--no-controls", is_flag=True,
+            help="Seed no faults; the report says so.",
+        ),
+        click.option(
+            "--controls", type=click.IntRange(1, MOST_CONTROLS), metavar="N",
+            help="Negative controls: seed N faults of each kind, which the check must notice.  "
+            "[default: 1]",
+        ),
+    ):  # fmt: skip
+        command = option(command)
+    return command
+
+
+def chosen_controls(chosen: dict[str, Any]) -> int:
+    """Faults of each kind; 0: none. Takes its options out of `chosen`. Raises BadInput for both."""
+    count: int | None = chosen.pop("controls")
+    if not chosen.pop("no_controls"):
+        return count or 1
+    if count is not None:
+        raise BadInput(
+            "faults are to be seeded, and none are",
+            value=f"--controls {count} --no-controls",
+            allowed="one of the two",
+            next_step="leave one of them out",
+        )
+    return 0
+
+
 def check_prefix(context: click.Context, option: click.Parameter, prefix: str) -> str:
     """What the user's C compiler, or our own C names, would stumble over is refused here."""
     if not re.fullmatch(r"[A-Za-z]\w*", prefix, re.ASCII) or prefix in TAKEN_PREFIXES:
@@ -136,12 +169,33 @@ def board_option(*, required: bool = True) -> Callable[[Command], Command]:
     )
 
 
+_PORT_FORMS = "Device path, socket://HOST:PORT, rfc2217://HOST:PORT, labgrid://PLACE (a board farm)"
+
+
 def port_option(command: Command) -> Command:
     return click.option(
         "--port", metavar="PORT",
-        help="Device path, socket://HOST:PORT, rfc2217://HOST:PORT, or 'emulator' (the default "
-        "where the board has one). With a port the board must already carry the image.",
+        help=f"{_PORT_FORMS}, or 'emulator' (the default where the board has one). With a port the "
+        "board must already carry the image.",
     )(command)  # fmt: skip
+
+
+def running_port_option(command: Command) -> Command:
+    """As `port_option`, for commands that meet what runs already and start nothing."""
+    return click.option("--port", metavar="PORT", help=f"{_PORT_FORMS}.")(command)
+
+
+def check_running_port(port: str | None) -> str:
+    """The port of `running_port_option`. Raises BadInput where there is none to open."""
+    if port is None or port == "emulator":
+        raise BadInput(
+            "there is no port to open",
+            value=port,
+            allowed="a device path, socket://HOST:PORT, rfc2217://HOST:PORT or labgrid://PLACE",
+            next_step="name it with --port; an emulated board serves one with: "
+            "nanoexport flash DIR --serve 5555",
+        )
+    return port
 
 
 def _keep_lines(command: click.Command) -> None:

@@ -6,6 +6,7 @@
     build     exporter.build.compile      firmware project      -> ELF, BIN, HEX
     flash     exporter.flash              ELF                   -> running board
     verify    exporter.hil.verify         running board         -> equal to the oracle, or not
+    controls  exporter.hil.controls       seeded faults         -> each one noticed, or not
     bench     exporter.hil.bench          running board         -> instructions and bytes
 
 Every stage is a typed function of its module and a command of its own; `deploy` runs them all.
@@ -25,8 +26,9 @@ from exporter.convert.finish import PLAIN, ConvertOptions
 from exporter.convert.sources.tflite import is_converted
 from exporter.errors import BadInput
 from exporter.graph.tflite_reader import read_file
-from exporter.hil import evaluate
 from exporter.hil.bench import Benchmark, bench_on_board
+from exporter.hil.controls import ControlReport, controls_of
+from exporter.hil.evaluation import data as test_data
 from exporter.hil.vectors import make_vectors
 from exporter.hil.verify import Verification, check_verification, verify_on_board
 from exporter.samples import ModelInput, check_data
@@ -52,8 +54,11 @@ class Deployment:
     conversion: ConvertReport | None
     firmware: ModelFirmware
     verification: Verification
+    controls: ControlReport
     benchmark: Benchmark
     accuracies: Accuracies | None
+    test_warnings: tuple[str, ...] = ()
+    """What looks wrong with the test set."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,8 @@ class DeployRequest:
     calibration: str | Path | None = None
     test_set: str | Path | None = None
     vectors: int = 20
+    controls: int = 1
+    """Seeded faults of each kind; 0: none, by the user's choice."""
     port: str | None = None
 
 
@@ -87,21 +94,39 @@ def deploy(request: DeployRequest, progress: Progress) -> Deployment:
     progress("build", 0, 0)
     model = request.flatbuffer if conversion else request.model
     firmware = firmware_for(model, request.board, request.settings)
-    verification = _verify(request, firmware, test_set, progress)
+    if test_set is not None:
+        test_set = test_data.for_model(test_set, firmware.program)
+    vectors = _vectors(request, firmware, test_set)
+    verification = verify_on_board(
+        firmware,
+        vectors,
+        port=request.port,
+        progress=lambda done, total: progress("verify", done, total),
+    )
     check_verification(firmware, verification)
+    controls = controls_of(
+        firmware,
+        vectors,
+        verification,
+        count=request.controls,
+        port=request.port,
+        progress=lambda done, total: progress("controls", done, total),
+    )
+    controls.check(request.board.name)
     progress("bench", 0, 0)
     benchmark = bench_on_board(firmware, port=request.port)
     accuracies = _accuracies(firmware, test_set, verification, float_scores)
-    return Deployment(conversion, firmware, verification, benchmark, accuracies)
+    warnings = test_set.warnings if test_set is not None else ()
+    return Deployment(conversion, firmware, verification, controls, benchmark, accuracies, warnings)
 
 
 def _convert(
     request: DeployRequest, progress: Progress
-) -> tuple[ConvertReport | None, evaluate.TestSet | None, Any]:
+) -> tuple[ConvertReport | None, test_data.TestSet | None, Any]:
     """The conversion, the test set, and the float model's scores on it; a flatbuffer has none."""
     if is_converted(request.model):
         graph, _ = read_file(request.model)
-        inputs = evaluate.real_inputs([graph[t] for t in graph.inputs])
+        inputs = test_data.real_inputs([graph[t] for t in graph.inputs])
         return None, _test_set(request, inputs), None
     if request.calibration is None:
         raise BadInput(
@@ -127,47 +152,38 @@ def _convert(
         return report, for_device, trained.predict(*test_set.arrays)[0]
 
 
-def _test_set(request: DeployRequest, inputs: Sequence[ModelInput]) -> evaluate.TestSet | None:
+def _test_set(request: DeployRequest, inputs: Sequence[ModelInput]) -> test_data.TestSet | None:
     if request.test_set is None:
         return None
     options = replace(request.options.samples, samples=None)
-    return evaluate.load_test_set(request.test_set, inputs, options)
+    return test_data.load_test_set(request.test_set, inputs, options)
 
 
-def _verify(
-    request: DeployRequest,
-    firmware: ModelFirmware,
-    test_set: evaluate.TestSet | None,
-    progress: Progress,
-) -> Verification:
+def _vectors(
+    request: DeployRequest, firmware: ModelFirmware, test_set: test_data.TestSet | None
+) -> list[list[Any]]:
     """Synthetic vectors first, then every sample of the test set."""
     tensors = [port.tensor for port in firmware.program.inputs]
     vectors: list[list[Any]] = [list(v) for v in make_vectors(tensors, request.vectors)]
     if test_set is not None:
-        evaluate.check_classes(test_set, firmware.program.outputs[0].tensor)
-        vectors += evaluate.vectors_of(test_set, tensors)
-    return verify_on_board(
-        firmware,
-        vectors,
-        port=request.port,
-        progress=lambda done, total: progress("verify", done, total),
-    )
+        vectors += test_data.vectors_of(test_set, tensors)
+    return vectors
 
 
 def _accuracies(
     firmware: ModelFirmware,
-    test_set: evaluate.TestSet | None,
+    test_set: test_data.TestSet | None,
     verification: Verification,
     float_scores: Any,
 ) -> Accuracies | None:
     if test_set is None:
         return None
     count, output = len(test_set), firmware.program.outputs[0].tensor
-    board = evaluate.scores(verification.outputs[-count:], output)
-    host = evaluate.scores(verification.expected[-count:], output)
+    board = test_data.scores(verification.outputs[-count:], output)
+    host = test_data.scores(verification.expected[-count:], output)
     return Accuracies(
         samples=count,
-        float_model=None if float_scores is None else evaluate.accuracy(float_scores, test_set.y),
-        int8_host=evaluate.accuracy(host, test_set.y),
-        int8_board=evaluate.accuracy(board, test_set.y),
+        float_model=None if float_scores is None else test_data.accuracy(float_scores, test_set.y),
+        int8_host=test_data.accuracy(host, test_set.y),
+        int8_board=test_data.accuracy(board, test_set.y),
     )

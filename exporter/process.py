@@ -39,6 +39,7 @@ PACKAGES = {
     "qemu-system-arm": "Debian package qemu-system-arm",
     "qemu-system-riscv32": "Debian package qemu-system-misc",
     "gdb-multiarch": "Debian package gdb-multiarch",
+    "ser2net": "Debian package ser2net",
     "cmake": "Python package cmake",
     "ninja": "Python package ninja",
     "python-zig": "Python package ziglang",

@@ -20,7 +20,9 @@ from exporter.graph.dump import dump as dump_graph
 from exporter.graph.ir import Graph, Op, short_name
 from exporter.hil import bench, reference, verify
 from exporter.hil.compare import Comparison
+from exporter.hil.controls import ControlReport
 from exporter.hil.predictions import predictions
+from exporter.latency_report import show_latency
 from exporter.metadata_report import metadata_document, show_metadata
 from exporter.ops.base import Target
 from exporter.plan.compile import compile_model, read_model
@@ -160,8 +162,13 @@ def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) 
     )
 
 
-def show_verification(output: Output, firmware: ModelFirmware, result: verify.Verification) -> None:
-    document = verify.as_dict(firmware, result)
+def show_verification(
+    output: Output,
+    firmware: ModelFirmware,
+    result: verify.Verification,
+    controls: ControlReport,
+) -> None:
+    document = verify.as_dict(firmware, result) | {"controls": controls.as_dict()}
     verdict = "bit-exact" if result.bit_exact else "DIFFERENT"
     output.text(
         f"{firmware.program.name} on {firmware.board.name}: {verdict}, "
@@ -171,7 +178,15 @@ def show_verification(output: Output, firmware: ModelFirmware, result: verify.Ve
     for mismatch in result.mismatches[:5]:
         output.text(f"  {mismatch.describe()}")
     _show_predictions(output, firmware, result)
+    _show_controls(output, controls)
     output.document(document)
+
+
+def _show_controls(output: Output, controls: ControlReport) -> None:
+    first, *rest = controls.lines()
+    output.text(f"controls      {first}")
+    for line in rest:
+        output.text(f"  {line}")
 
 
 def _show_predictions(output: Output, firmware: ModelFirmware, result: verify.Verification) -> None:
@@ -212,6 +227,7 @@ def show_benchmark(
     output.table(title, [*columns, "modelled cycles"] if modelled else columns, rows)
     for line in (*_cost_lines(firmware, result), *_cycle_lines(result), *_others(firmware, result)):
         output.text(line)
+    show_latency(output, result)
     document = bench.as_dict(firmware, result)
     if comparison is not None:
         _show_comparison(output, comparison)
@@ -292,6 +308,8 @@ def show_deployment(output: Output, request: DeployRequest, deployment: Deployme
             f"converted     {deployment.conversion.output}, "
             f"{deployment.conversion.bytes:,} bytes, int8 throughout"
         )
+    for warning in deployment.test_warnings:
+        output.text(f"warning: test set: {warning}")
     output.text(
         f"board         {firmware.board.name} ({firmware.board.mcu}), "
         f"{firmware.firmware.manifest['compiler']}"
@@ -304,11 +322,14 @@ def show_deployment(output: Output, request: DeployRequest, deployment: Deployme
         _show_accuracies(output, deployment.accuracies)
     for line in _cost_lines(firmware, deployment.benchmark):
         output.text(line)
+    _show_controls(output, deployment.controls)
     _show_predictions(output, firmware, result)
     document = verify.as_dict(firmware, result) | {
+        "controls": deployment.controls.as_dict(),
         "conversion": deployment.conversion.as_dict() if deployment.conversion else None,
         "benchmark": bench.as_dict(firmware, deployment.benchmark),
         "accuracy": asdict(deployment.accuracies) if deployment.accuracies else None,
+        "test_warnings": list(deployment.test_warnings),
     }
     output.document(document)
 

@@ -16,18 +16,20 @@ pytest_plugins = ["tests.hil.fixtures"]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-COMMANDS = ["convert", "audit", "inspect", "render", "build", "flash", "verify", "bench", "deploy"]
-COMMANDS += ["monitor", "boards", "doctor", "prune", "distill", "qat"]
+COMMANDS = ["convert", "audit", "inspect", "render", "build", "flash", "verify", "bench"]
+COMMANDS += ["evaluate", "deploy", "identify", "replay", "monitor", "boards", "doctor"]
+COMMANDS += ["prune", "distill", "qat"]
 
 VERIFY_KEYS = {
     "schema_version", "model", "board", "dialect", "vectors", "mismatches", "mismatched_elements",
     "bit_exact", "model_sha256", "build_id", "predicted", "measured", "predictions",
+    "controls",
 }  # fmt: skip
 BENCH_KEYS = {
     "schema_version", "model", "board", "toolchain", "optimize", "instructions", "macs",
     "arena_bytes", "static_ram_bytes", "stack_bytes", "code_bytes", "weights_bytes", "flash_bytes",
     "layers", "model_sha256", "modelled_cycles", "cycle_model", "clock_hz", "modelled_milliseconds",
-    "no_modelled_cycles", "baseline", "silicon",
+    "no_modelled_cycles", "baseline", "silicon", "latency", "budget",
 }  # fmt: skip
 LAYER_KEYS = {
     "index", "op", "name", "macs", "instructions", "instructions_per_mac", "share_percent",
@@ -86,6 +88,7 @@ def test_help_and_version_need_no_heavy_imports() -> None:
         ["bench", "m.tflite", "--board", "host", "--toolchain", "armcc"],
         ["convert", "m.keras"],
         ["flash", "d", "--serve", "70000"],
+        ["flash", "d", "--port", "/dev/ttyACM0"],  # no flasher of today writes to a port
         ["render", "m.tflite", "--board", "host", "-o", "d", "--app", "game"],
         ["boards", "all"],
         [],
@@ -166,6 +169,7 @@ def test_the_verify_document(small_model: Path) -> None:
     assert set(document["measured"]) == {"arena_bytes", "stack_bytes", "image_bytes"}
     assert document["vectors"] == 20 and document["mismatches"] == 0
     assert document["bit_exact"] is True and document["mismatched_elements"] == 0
+    assert document["controls"]["detection_rate"] == 1
     assert document["predicted"]["arena_bytes"] == document["measured"]["arena_bytes"]
 
 
@@ -218,3 +222,12 @@ def test_a_failed_check_behind_a_broken_pipe_still_fails(tmp_path: Path) -> None
         assert process.stdout is not None
         process.stdout.close()
         assert process.wait(60) == 2
+
+
+@pytest.mark.parametrize("command", ["identify", "monitor"])
+@pytest.mark.parametrize("port", [(), ("--port", "emulator")])
+def test_commands_that_start_nothing_need_a_port(command: str, port: tuple[str, ...]) -> None:
+    run = nanoexport(command, *port, "--json")
+    assert run.code == 2 and run.error["what"] == "there is no port to open"
+    assert "--serve" in str(run.error["next"])
+    assert "emulator" not in nanoexport(command, "--help").out.partition("--port")[2][:200]

@@ -20,10 +20,18 @@ import serial
 from exporter.board import load_board
 from exporter.build.firmware import ModelFirmware, Settings, firmware_for
 from exporter.flash.native import NativeProcess
-from exporter.link import frames, session
+from exporter.link import frames, pacing, session
 from exporter.link.messages import Command, Kind, Message, Status
 from exporter.process import PACKAGES
-from tests.hil.support import forget_boards, nanoexport, picture_model, refused, saved, spawned
+from tests.hil.support import (
+    forget_boards,
+    nanoexport,
+    picture_model,
+    refused,
+    saved,
+    spawned,
+    speaking,
+)
 
 pytest_plugins = ["tests.hil.fixtures"]
 
@@ -143,7 +151,7 @@ def test_a_cache_that_cannot_be_written(
 @pytest.fixture
 def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     """A handshake gives up after `PATIENCE_SECONDS`, not after half a minute."""
-    timing = partial(session.Timing, handshake_seconds=PATIENCE_SECONDS)
+    timing = partial(pacing.Timing, handshake_seconds=PATIENCE_SECONDS)
     monkeypatch.setattr(session, "Timing", timing)
 
 
@@ -194,28 +202,6 @@ def test_a_silent_port(small_model: Path, firmware: ModelFirmware) -> None:
     refused(run, 4, "nothing answers", "baud")
 
 
-@contextmanager
-def speaking(answer: bytes) -> Iterator[str]:
-    """A TCP port where whatever is sent is answered by `answer`."""
-    listener = socket.create_server(("127.0.0.1", 0))
-
-    def serve() -> None:
-        while True:
-            try:
-                client, _ = listener.accept()
-                with client:
-                    while client.recv(4096):
-                        client.sendall(answer)
-            except OSError:
-                if listener.fileno() < 0:
-                    return
-
-    with closing(listener):
-        threading.Thread(target=serve, daemon=True).start()
-        yield f"socket://127.0.0.1:{listener.getsockname()[1]}"
-        listener.shutdown(socket.SHUT_RDWR)
-
-
 @pytest.mark.usefixtures("impatient")
 @pytest.mark.parametrize(
     "answer", [b"login: ", bytes(range(256)), b"\0" * 40], ids=["text", "garbage", "zeros"]
@@ -230,10 +216,10 @@ def test_a_program_that_speaks_something_else(
 
 @pytest.mark.usefixtures("impatient")
 def test_another_version_of_the_protocol(small_model: Path, firmware: ModelFirmware) -> None:
-    reply = Message(Kind.REPLY, Command.HELLO, Status.BAD_VERSION, 0, 99, b"", version=2)
+    reply = Message(Kind.REPLY, Command.HELLO, Status.BAD_VERSION, 0, 99, b"", version=1)
     with speaking(frames.encode(reply.encode())) as port:
         run = nanoexport("verify", small_model, "--board", "host", "--port", port, "--json")
-    refused(run, 4, "another version of the link protocol", "version 2", "version 1")
+    refused(run, 4, "another version of the link protocol", "version 1", "version 2")
 
 
 def test_a_port_that_closes_at_once(small_model: Path, firmware: ModelFirmware) -> None:
@@ -260,12 +246,12 @@ def running(firmware: ModelFirmware) -> Iterator[str]:
         yield process.port
 
 
-@pytest.mark.parametrize("command", ["verify", "bench"])
+@pytest.mark.parametrize("command", [["verify", "--no-controls"], ["bench"]])
 def test_a_board_with_the_right_firmware(
-    command: str, small_model: Path, firmware: ModelFirmware
+    command: list[str], small_model: Path, firmware: ModelFirmware
 ) -> None:
     with running(firmware) as port:
-        run = nanoexport(command, small_model, "--board", "host", "--port", port, "--json")
+        run = nanoexport(*command, small_model, "--board", "host", "--port", port, "--json")
     assert run.code == 0
 
 

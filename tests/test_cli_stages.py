@@ -21,8 +21,10 @@ from exporter import passes
 from exporter.board import load_board
 from exporter.build.compile import Firmware
 from exporter.build.firmware import Settings, firmware_for
+from exporter.build.identity import NO_BUILD_ID, elf_build_id
 from exporter.flash import RunningBoard, start
 from exporter.graph.tflite_reader import read_file
+from exporter.render.environment import templates_sha256
 from tests.hil.support import DIGITS, background, nanoexport, refused
 from tests.processes import wait_until_gone
 
@@ -193,6 +195,10 @@ def test_render_build_flash(board: str, digits: Path, tmp_path: Path) -> None:
     passport = nanoexport("flash", folder, "--json").document
     assert passport["board"] == board
     assert passport["build_id"] == run.document["build_id"]
+    assert passport["elf_build_id"] == elf_build_id(Firmware.of(folder).elf) != NO_BUILD_ID
+    manifest = Firmware.of(folder).manifest
+    assert passport["toolchain"] == manifest["compiler"]
+    assert passport["templates_sha256"] == manifest["templates_sha256"] == templates_sha256()
 
 
 @pytest.mark.parametrize("prefix", ["digits", "Net_2"])
@@ -219,23 +225,19 @@ def test_the_standalone_application_prints_its_output(
 
 def _serial_text(running: RunningBoard) -> str:
     """What a started board prints up to the end of its line `output:`."""
-    if running.connection is not None:
-        descriptor = running.connection.fileno()
-    else:  # not pyserial, which drops what came before it opened
-        descriptor = os.open(str(running.port), os.O_RDWR | os.O_NOCTTY)
     text, deadline = "", time.monotonic() + 20
     while "\n" not in text.partition("output:")[2] and time.monotonic() < deadline:
-        if select.select([descriptor], [], [], 0.5)[0]:
-            text += os.read(descriptor, 4096).decode("ascii", "replace")
-    if running.connection is None:
-        os.close(descriptor)
+        if select.select([running.connection], [], [], 0.5)[0]:
+            text += running.connection.recv(4096).decode("ascii", "replace")
     return text
 
 
 @pytest.mark.parametrize("board", BOARDS)
 def test_a_model_on_an_arena_that_the_application_lends(board: str, digits: Path) -> None:
     """Exact, its guards intact, and without a byte of RAM of its own."""
-    lent = nanoexport("verify", digits, "--board", board, "--arena", "caller", "--json")
+    lent = nanoexport(
+        "verify", digits, "--board", board, "--arena", "caller", "--no-controls", "--json"
+    )
     assert lent.code == 0, lent.err
     assert lent.document["bit_exact"] is True
     settings = Settings(arena="caller")
@@ -274,10 +276,14 @@ def test_serve_verify_bench_monitor(board: str, digits: Path, tmp_path: Path) ->
         _line(server, lambda line: "serving" in line)
         port = url.format(tcp)
         common = (digits, "--board", board, "--port", port, "--json")
-        for _ in range(2):
-            assert nanoexport("verify", *common, "--vectors", "5").document["bit_exact"] is True
+        for more, caught in (["--no-controls"], 0), ([], 7):
+            run = nanoexport("verify", *common, "--vectors", "5", *more)
+            assert run.document["bit_exact"] is True
+            assert run.document["controls"]["caught"] == caught
         counted = nanoexport("bench", *common).document["instructions"]
         assert counted is None if board == "host" else counted > 0
+        asked = nanoexport("identify", "--port", port, "--firmware", folder, "--json")
+        assert asked.code == 0 and asked.document["differs"] == []
         with background("monitor", "--port", port) as watcher:
             line = _line(watcher, lambda line: "build" in line)
             assert f"digits@{board}" in line
@@ -356,6 +362,7 @@ def test_deploy(board: str, tmp_path: Path) -> None:
     assert run.code == 0, run.err
     document = run.document
     assert document["bit_exact"] is True and document["vectors"] >= 303
+    assert document["controls"]["detection_rate"] == 1
     accuracy = document["accuracy"]
     assert accuracy["samples"] >= 300
     assert accuracy["int8_board"] == accuracy["int8_host"] >= 0.97
@@ -373,7 +380,8 @@ def test_deploy_takes_what_convert_takes(tmp_path: Path) -> None:
     )
     run = nanoexport(
         "deploy", DIGITS / "digits.keras", "--data", DIGITS / "calibration.npz", "--samples", "40",
-        "--metadata", metadata, "--board", "host", "-o", target, "--vectors", "3", "--json",
+        "--metadata", metadata, "--board", "host", "-o", target, "--vectors", "3", "--no-controls",
+        "--json",
     )  # fmt: skip
     assert run.code == 0, run.err
     assert run.document["conversion"]["samples"] == 40

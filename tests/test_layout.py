@@ -29,7 +29,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("exporter.cli",),
     ("exporter.commands",),
     ("exporter.doctor", "exporter.options", "exporter.plan_report", "exporter.reports"),
-    ("exporter.metadata_report",),
+    ("exporter.latency_report", "exporter.metadata_report"),
     ("exporter.compress", "exporter.pipeline"),
     ("exporter.convert", "exporter.hil"),
     (

@@ -16,7 +16,7 @@ from exporter.errors import BadInput, CheckFailed
 from exporter.hil.verify import Verification
 from exporter.pipeline import DeployRequest, deploy
 from exporter.samples import SampleOptions
-from tests.hil.support import DIGITS, dense_model, saved
+from tests.hil.support import DIGITS, dense_model, labelled, saved
 
 pytest_plugins = ["tests.hil.fixtures"]
 
@@ -28,11 +28,12 @@ def quiet(stage: str, done: int, total: int) -> None:
 
 
 def request_for(model: Path, **more: Any) -> DeployRequest:
-    """A deployment of `model` on `host` with few vectors."""
+    """A deployment of `model` on `host` with few vectors and no seeded faults."""
     chosen = {
         "flatbuffer": model.with_suffix(".tflite"),
         "settings": Settings(),
         "vectors": 3,
+        "controls": 0,
         **more,
     }
     return DeployRequest(model=model, board=load_board("host"), **chosen)
@@ -40,11 +41,13 @@ def request_for(model: Path, **more: Any) -> DeployRequest:
 
 def test_a_flatbuffer_needs_no_conversion(small_model: Path) -> None:
     stages: list[str] = []
-    done = deploy(request_for(small_model), lambda stage, *_: stages.append(stage))
+    request = request_for(small_model, controls=1)
+    done = deploy(request, lambda stage, *_: stages.append(stage))
     assert done.conversion is None and done.accuracies is None
     assert done.verification.vectors == 3 and done.verification.bit_exact
+    assert done.controls.rate == 1
     assert done.benchmark.stack_bytes > 0
-    assert list(dict.fromkeys(stages)) == ["build", "verify", "bench"]
+    assert list(dict.fromkeys(stages)) == ["build", "verify", "controls", "bench"]
 
 
 def test_a_test_set_is_run_after_the_vectors(tmp_path: Path) -> None:
@@ -68,6 +71,28 @@ def test_a_test_set_is_read_by_the_options_and_whole(tmp_path: Path) -> None:
     )
     accuracies = deploy(request, quiet).accuracies
     assert accuracies is not None and accuracies.samples == 7
+
+
+def test_the_classes_of_a_test_set_are_the_models_by_name(tmp_path: Path) -> None:
+    """No sample is an ant, so that the alphabet would take every cat for one."""
+    model = saved(tmp_path, labelled(dense_model(units=3, inputs=2), ("ant", "cat", "dog")))
+    rows = np.random.default_rng(0).normal(0, 3, (30, 2))
+    arrays = {"x": rows.astype(np.float32), "y": np.array(["cat", "dog", "dog"] * 10)}
+    np.savez(tmp_path / "named.npz", **arrays)
+    np.savez(tmp_path / "numbered.npz", x=arrays["x"], y=np.array([1, 2, 2] * 10))
+    by_name, by_number = (
+        deploy(request_for(model, test_set=tmp_path / f"{name}.npz"), quiet).accuracies
+        for name in ("named", "numbered")
+    )
+    assert by_name == by_number and by_name is not None and 0 < by_name.int8_board < 1
+
+
+def test_what_looks_wrong_with_a_test_set_is_handed_on(tmp_path: Path) -> None:
+    model = saved(tmp_path, dense_model(units=2, inputs=2))
+    rows = np.full((6, 2), 200.0) + np.arange(6)[:, None]
+    np.savez(tmp_path / "test.npz", x=rows, y=[0, 1] * 3)
+    done = deploy(request_for(model, test_set=tmp_path / "test.npz"), quiet)
+    assert any("raw pixels" in warning for warning in done.test_warnings)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,9 @@ from exporter.options import (
     MODEL,
     MOST_VECTORS,
     board_option,
+    chosen_controls,
     common_options,
+    controls_options,
     port_option,
     settings_options,
 )
@@ -50,6 +52,7 @@ from exporter.options import (
     "--vectors", type=click.IntRange(1, MOST_VECTORS), default=20, show_default=True,
     help="Synthetic vectors.",
 )  # fmt: skip
+@controls_options
 @convert_options
 @settings_options
 @common_options
@@ -71,6 +74,7 @@ def deploy(
     check_kept(flatbuffer, [chosen["metadata"]])
     found = load_board(board)
     options = chosen_options(chosen, None)
+    controls = chosen_controls(chosen)
     settings = Settings(**chosen)
     request = pipeline.DeployRequest(
         model=model,
@@ -81,6 +85,7 @@ def deploy(
         calibration=data,
         test_set=test_set,
         vectors=vectors,
+        controls=controls,
         port=port,
     )
     with output.progress() as progress:

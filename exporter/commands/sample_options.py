@@ -26,6 +26,16 @@ def sample_options(command: Command) -> Command:
     return command
 
 
+def test_set_options(command: Command) -> Command:
+    """The same for a test set, of which all samples are taken by default."""
+    for option in reversed(_options()[1:]):
+        command = option(command)
+    return click.option(
+        "--limit", "samples", type=click.IntRange(1), metavar="N",
+        help="Take so many samples at most, drawn by --seed. [all of them, in their order]",
+    )(command)  # fmt: skip
+
+
 def _options() -> list[Callable[[Command], Command]]:
     return [
         click.option(

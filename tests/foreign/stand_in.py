@@ -6,10 +6,13 @@ import os
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 from exporter.foreign.processes import listened
 from exporter.process import end_with_parent, without_input
 from exporter.worker import Message, Progress, serve
+
+_left: list[Path] = []
 
 
 def convert(request: Message, progress: Progress) -> Message:
@@ -27,6 +30,8 @@ def convert(request: Message, progress: Progress) -> Message:
         progress("working")
     if how == "litter":
         return Message("done", {"folder": tempfile.mkdtemp()})
+    if how == "tidy":
+        _left.append(Path(request.fields["path"]))
     if how == "fail":
         raise RuntimeError("out of ideas")
     if how == "ask":
@@ -41,3 +46,6 @@ def convert(request: Message, progress: Progress) -> Message:
 if __name__ == "__main__":
     end_with_parent()
     serve({"convert": convert})
+    for path in _left:
+        time.sleep(0.2)
+        path.write_text("put right")
