@@ -18,10 +18,10 @@ from exporter.hil import farm
 from exporter.hil.crash import explain_with
 from exporter.hil.locks import port_lock
 from exporter.hil.passport import expected_of_project
-from exporter.link.device import Device, require_identity
+from exporter.link.device import Device, WrongIdentity, require_identity
 from exporter.link.messages import ExpectedIdentity, LogLine
 from exporter.link.pacing import Timing
-from exporter.link.session import Explain
+from exporter.link.session import DeviceRestarted, Explain
 from exporter.link.transport import (
     DEFAULT_BAUD,
     ConnectionBroken,
@@ -85,8 +85,25 @@ def open_device(
             **conduct(firmware.board, image),
         ) as device,
     ):
-        require_identity(device.identity, expected_identity(firmware, chip_id=chip_id))
-        yield device
+        expected = expected_identity(firmware, chip_id=chip_id)
+        require_identity(device.identity, expected)
+        try:
+            yield device
+        except DeviceRestarted as restart:
+            _require_same_image(device, expected, restart)
+            raise
+
+
+def _require_same_image(
+    device: Device, expected: ExpectedIdentity, restart: DeviceRestarted
+) -> None:
+    """What answers after a restart may carry another image, put there meanwhile."""
+    try:
+        require_identity(device.identify(), expected)
+    except WrongIdentity as wrong:
+        raise wrong from restart
+    except LinkFailed:
+        return  # the restart is what there is to tell
 
 
 class Conduct(TypedDict):

@@ -23,13 +23,18 @@ class Cable:
         self._host: socket.socket | None = None
         self._carried = 0
         self._pull_at: int | None = None
+        self._next_port: int | None = None
         self.pulls = 0
         self._open = True
         self._thread = threading.Thread(target=self._serve)
         self._thread.start()
 
-    def pull_after(self, byte_count: int) -> None:
-        """Pull the cable once so many bytes more have passed; whoever connects again is let in."""
+    def pull_after(self, byte_count: int, device_port: int | None = None) -> None:
+        """Pull the cable once so many bytes more have passed; whoever connects again is let in.
+
+        With `device_port` it is put into another device then.
+        """
+        self._next_port = device_port
         self._pull_at = self._carried + byte_count
 
     def close(self) -> None:
@@ -66,3 +71,7 @@ class Cable:
             self.pulls += 1
             self._host.close()
             self._host = None
+        if self._next_port is not None:
+            self._device.close()
+            self._device = socket.create_connection(("127.0.0.1", self._next_port))
+            self._next_port = None
