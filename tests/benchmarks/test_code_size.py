@@ -18,8 +18,17 @@ WITHIN_OF_RANDOM = 0.25
 SEEDS = (0, 3)
 
 
+IN_MAKE_TEST = ("mps2-an386", "riscv32-virt")
+
+
 @pytest.mark.toolchain
-@pytest.mark.parametrize("board", BOARDS)
+@pytest.mark.parametrize(
+    "board",
+    [
+        pytest.param(board, marks=[] if board in IN_MAKE_TEST else [pytest.mark.long])
+        for board in BOARDS
+    ],
+)
 def test_the_estimate_is_near_what_is_built(board: str, tmp_path: Path) -> None:
     if not SHARED_MODELS.is_dir():
         pytest.skip("the benchmark models are not here")

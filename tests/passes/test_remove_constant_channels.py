@@ -383,8 +383,15 @@ def test_an_idle_channel_has_a_typical_scale() -> None:
 # --- whole models --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dialect", ["tflite", "litert"])
-@pytest.mark.parametrize("first", range(0, SEEDS, 15))
+@pytest.mark.parametrize(
+    ("first", "dialect"),
+    [
+        (0, "tflite"),
+        (15, "litert"),
+        pytest.param(0, "litert", marks=pytest.mark.long),
+        pytest.param(15, "tflite", marks=pytest.mark.long),
+    ],
+)
 def test_numbers_are_kept(first: int, dialect: Dialect) -> None:
     models = {f"seed {seed}": random_dying_model(seed) for seed in range(first, first + 15)}
     check_models(models, dialect=dialect, vectors=16)

@@ -24,10 +24,12 @@ UNWEIGHTED = ("pooling", "elementwise", "others")
     [
         ("generic", (0,)),
         ("registers", (1,)),
-        ("dsp", (0, 1)),
-        ("mve", (0, 1)),
+        ("dsp", (0,)),
+        ("mve", (1,)),
         pytest.param("generic", (1,), marks=pytest.mark.long),
         pytest.param("registers", (0,), marks=pytest.mark.long),
+        pytest.param("dsp", (1,), marks=pytest.mark.long),
+        pytest.param("mve", (0,), marks=pytest.mark.long),
     ],
 )
 def test_every_kernel_with_weights(name: str, halves: tuple[int, ...], group: str) -> None:
