@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import Self
 
 from exporter.board import Board
+from exporter.errors import BadInput
+from exporter.process import Child
 
 
 class RunningBoard(ABC):
@@ -42,6 +44,36 @@ class RunningBoard(ABC):
         traceback: TracebackType | None,
     ) -> None:
         self.stop()
+
+
+class ProgramBoard(RunningBoard):
+    """A board that is a program of this machine: `_child`."""
+
+    _child: Child
+
+    @property
+    def pid(self) -> int:
+        """Its process id; that of a native process is the same after a reset of the board."""
+        return self._child.pid
+
+    def alive(self) -> bool:
+        """Whether it still runs."""
+        return self._child.alive()
+
+    def log_tail(self) -> str:
+        """The last lines that it printed."""
+        return self._child.log_tail()
+
+    def stop(self) -> None:
+        """End it and close the connection."""
+        self.connection.close()
+        self._child.stop()
+
+
+def require_image(elf: Path) -> None:
+    """Raises BadInput where there is no image to start."""
+    if not elf.is_file():
+        raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
 
 
 @dataclass(frozen=True)

@@ -17,8 +17,8 @@ from pathlib import Path
 
 from exporter import process
 from exporter.board import Board
-from exporter.errors import BadInput, InternalError, LinkFailed
-from exporter.flash.base import Flasher, FlashOptions, RunningBoard
+from exporter.errors import InternalError, LinkFailed
+from exporter.flash.base import Flasher, FlashOptions, ProgramBoard, require_image
 
 # One instruction takes 1 ns of virtual time, so that ticks count instructions, on any machine.
 INSTRUCTION_COUNTING = ("-icount", "shift=0")
@@ -79,7 +79,7 @@ def _answers(control: socket.socket) -> bool:
     return False
 
 
-class Emulator(RunningBoard):
+class Emulator(ProgramBoard):
     """QEMU running one image. Raises MissingTool without QEMU, LinkFailed where it ends at once."""
 
     def __init__(
@@ -90,8 +90,7 @@ class Emulator(RunningBoard):
         instruction_counting: bool = True,
         arguments: Sequence[str] = (),
     ) -> None:
-        if not elf.is_file():
-            raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
+        require_image(elf)
         with contextlib.ExitStack() as after_start:
             self.connection, serial = socket.socketpair()
             control, qmp = socket.socketpair()
@@ -132,24 +131,6 @@ class Emulator(RunningBoard):
             value=log or None,
             next_step="check its version: QEMU 7.2 or later is needed",
         )
-
-    @property
-    def pid(self) -> int:
-        """Process id of QEMU."""
-        return self._child.pid
-
-    def alive(self) -> bool:
-        """Whether QEMU still runs."""
-        return self._child.alive()
-
-    def log_tail(self) -> str:
-        """The last lines that QEMU printed."""
-        return self._child.log_tail()
-
-    def stop(self) -> None:
-        """End QEMU and close the connection."""
-        self.connection.close()
-        self._child.stop()
 
 
 class EmulatorFlasher(Flasher):

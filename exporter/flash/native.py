@@ -14,13 +14,12 @@ from pathlib import Path
 
 from exporter import process
 from exporter.board import Board
-from exporter.errors import BadInput, LinkFailed
-from exporter.flash.base import Flasher, FlashOptions, RunningBoard
+from exporter.errors import LinkFailed
+from exporter.flash.base import Flasher, FlashOptions, ProgramBoard, require_image
 
 _START_SECONDS = 10.0
 _POLL_SECONDS = 0.005
 _USE_TCP = not sys.platform.startswith("linux")
-
 
 _SERIAL_VARIABLE = "NANO_HOST_SERIAL"
 """Descriptor of the serial port, hexadecimal: firmware_templates/platform/host/host.h."""
@@ -31,13 +30,13 @@ def native_argv(elf: Path, *, tcp: bool) -> list[str]:
     return [str(elf.resolve()), *(("--tcp", "0") if tcp else ())]
 
 
-class NativeProcess(RunningBoard):
+class NativeProcess(ProgramBoard):
     """The running image. `port`, to be opened by its name, is a pty or `socket://127.0.0.1:PORT`;
     whoever has opened it may set `connection`. Raises LinkFailed.
     """
 
     def __init__(self, elf: Path, *, tcp: bool = _USE_TCP) -> None:
-        _require_image(elf)
+        require_image(elf)
         self._child = process.spawn(native_argv(elf, tcp=tcp))
         try:
             self.port = self._announced_port()
@@ -61,29 +60,16 @@ class NativeProcess(RunningBoard):
             next_step="run it by hand, and build it anew if it is not of this version",
         )
 
-    @property
-    def pid(self) -> int:
-        """Its process id, the same after a reset of the board."""
-        return self._child.pid
-
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return self._child.alive()
-
-    def log_tail(self) -> str:
-        """The last lines that it printed."""
-        return self._child.log_tail()
-
     def stop(self) -> None:
         """End it."""
         self._child.stop()
 
 
-class ConnectedProcess(RunningBoard):
+class ConnectedProcess(ProgramBoard):
     """The running image at the other end of `connection`."""
 
     def __init__(self, elf: Path) -> None:
-        _require_image(elf)
+        require_image(elf)
         self.connection, serial = socket.socketpair()
         try:
             self._child = process.spawn(
@@ -96,29 +82,6 @@ class ConnectedProcess(RunningBoard):
             raise
         finally:
             serial.close()  # now the end of the process is the end of the stream
-
-    @property
-    def pid(self) -> int:
-        """Its process id, the same after a reset of the board."""
-        return self._child.pid
-
-    def alive(self) -> bool:
-        """Whether it still runs."""
-        return self._child.alive()
-
-    def log_tail(self) -> str:
-        """The last lines that it printed."""
-        return self._child.log_tail()
-
-    def stop(self) -> None:
-        """End it and close the connection."""
-        self.connection.close()
-        self._child.stop()
-
-
-def _require_image(elf: Path) -> None:
-    if not elf.is_file():
-        raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
 
 
 class NativeFlasher(Flasher):
