@@ -348,7 +348,8 @@ def _show_accuracies(output: Output, accuracies: Accuracies) -> None:
 
 def show_boards(output: Output, boards: Sequence[Board]) -> None:
     rows = [
-        (b.name, b.mcu, b.core, b.flash_bytes, b.ram_bytes, b.flasher, b.evidence) for b in boards
+        (b.name, b.mcu, b.core, b.flash_bytes, b.ram_bytes, b.default_flasher.name, b.evidence)
+        for b in boards
     ]
     names = ("name", "mcu", "core", "flash_bytes", "ram_bytes", "flasher", "evidence")
     output.table("", names, rows)

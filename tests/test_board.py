@@ -18,6 +18,7 @@ from exporter.board import (
 from exporter.errors import BadInput
 from exporter.flash import FLASHERS
 from exporter.render.environment import template_folder
+from exporter.render.platform import drivers_of
 
 FOUNDATION = {
     "host",
@@ -40,8 +41,10 @@ def test_what_a_board_refers_to_exists(name: str) -> None:
     board = load_board(name)
     platform = template_folder() / "platform" / board.platform
     assert platform.is_dir()
-    assert board.flasher in FLASHERS
-    assert board.uart is None or (platform / "drivers" / f"{board.uart.driver}.c").is_file()
+    folders = (platform, template_folder() / "platform" / "shared")
+    assert {settings.name for settings in board.flashers} <= FLASHERS.keys()
+    for driver in drivers_of(board, timer=board.timer):
+        assert any((folder / "drivers" / f"{driver}.c").is_file() for folder in folders), driver
     assert (board.evidence == "emulated") == (board.emulator is not None)
 
 

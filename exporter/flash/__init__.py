@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from exporter.board import Board
-from exporter.errors import InternalError
-from exporter.flash.base import Flasher, FlashOptions, RunningBoard
+from exporter.errors import BadInput, InternalError
+from exporter.flash.base import Flasher, FlashOptions, Launcher, RunningBoard, Writer
 from exporter.flash.emulator import Emulator, EmulatorFlasher
 from exporter.flash.native import NativeFlasher, NativeProcess
 
@@ -15,8 +15,10 @@ __all__ = [
     "Emulator",
     "FlashOptions",
     "Flasher",
+    "Launcher",
     "NativeProcess",
     "RunningBoard",
+    "Writer",
     "flasher_for",
     "start",
 ]
@@ -27,20 +29,23 @@ FLASHERS: dict[str, Flasher] = {
 }
 
 
-def flasher_for(board: Board) -> Flasher:
-    """The flasher that the board's file names."""
-    if board.flasher not in FLASHERS:
-        raise InternalError(
-            f"the board {board.name} names a flasher that does not exist",
-            value=board.flasher,
-            allowed=[*FLASHERS],
-        )
-    return FLASHERS[board.flasher]
+def flasher_for(board: Board, name: str | None = None) -> Flasher:
+    """The flasher of that name, or the board's default. Raises BadInput where it has no such."""
+    names = [settings.name for settings in board.flashers]
+    wanted = name or board.default_flasher.name
+    if wanted not in names:
+        raise BadInput(f"the board {board.name} has no such flasher", value=wanted, allowed=names)
+    if wanted not in FLASHERS:
+        raise InternalError("a board names a flasher that does not exist", value=wanted)
+    return FLASHERS[wanted]
 
 
 def start(board: Board, elf: Path, options: FlashOptions | None = None) -> RunningBoard:
-    """Put `elf` on the board and start it. Use as a context manager, or call `stop`.
+    """Start `elf` on a board that is a program. A context manager, or call `stop`.
 
-    Raises BadInput, MissingTool or LinkFailed; see `Flasher.start` of the board's flasher.
+    Raises BadInput, MissingTool or LinkFailed; see `Launcher.start` of the board's flasher.
     """
-    return flasher_for(board).start(board, elf, options or FlashOptions())
+    flasher = flasher_for(board)
+    if not isinstance(flasher, Launcher):
+        raise InternalError("a real board is written to, not started", value=board.name)
+    return flasher.start(board, elf, options or FlashOptions())

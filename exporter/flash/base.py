@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import socket
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from exporter.board import Board
+from exporter.build.image import Image
 from exporter.errors import BadInput
 from exporter.process import Child
 
@@ -76,29 +78,65 @@ def require_image(elf: Path) -> None:
         raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
 
 
+def _say_nothing(text: str) -> None:
+    """A message to the person at the board, where nobody listens."""
+
+
+def _no_progress(stage: str, done: int, total: int) -> None:
+    """Bytes done of all bytes of a stage, where nobody looks."""
+
+
 @dataclass(frozen=True)
 class FlashOptions:
     """What the user may choose. Each flasher reads what concerns it."""
 
-    arguments: tuple[str, ...] = field(default=())
+    arguments: tuple[str, ...] = ()
+    """Added to the emulator's command."""
     instruction_counting: bool = True
+    port: str | None = None
+    """Serial port of a boot loader; HOST:PORT of a GDB server."""
+    probe: str | None = None
+    """Serial number of the debug probe, where there are several."""
+    volume: Path | None = None
+    """Where the drive of a boot loader or probe is mounted, where it is not found."""
+    wait_seconds: float = 60.0
+    """How long a person has to press a button, or a drive to appear."""
+    say: Callable[[str], None] = _say_nothing
+    progress: Callable[[str, int, int], None] = _no_progress
 
 
 class Flasher(ABC):
-    """One way to get an image onto a board. To add one:
+    """One way to get an image onto a board: a `Launcher` or a `Writer`. To add one:
 
-    1. Create `exporter/flash/<name>.py` with one subclass, `class <Name>Flasher(Flasher)`.
-    2. Set `name` to the file's name; boards refer to it by `flasher: <name>`.
-    3. Implement `start`: write the image, verify what was written, start it, and return a
-       `RunningBoard`. Programs are run by `exporter.process` only; every wait has a deadline.
-       Raise MissingTool for an absent program or port, LinkFailed where the board does not answer.
-    4. Never write outside the board's flash region; leave option bytes, fuses and protection alone.
-    5. Add a line to `FLASHERS` in `exporter/flash/__init__.py`.
-    6. Add `tests/flash/test_<name>.py`: the exact argument list of each program it runs.
+    1. Add its settings to `exporter/board/flashers.py`; boards list them under `flashers`.
+    2. Create `exporter/flash/<name>.py` with one subclass, `class <Name>Flasher(Writer)`, with
+       `name` as in the settings, and a line for it in `FLASHERS` of `exporter/flash/__init__.py`.
+    3. Implement `write`: see there. Programs are run by `exporter.process` only; every wait has a
+       deadline. Raise MissingTool for an absent program, port or drive, LinkFailed where the board
+       does not answer or does not take the image, BadInput where it is another chip.
+    4. Never write outside the image's pages, nor erase more than them; leave option bytes, fuses
+       and protection alone, whatever the user says.
+    5. Add `tests/flash/test_<name>.py`: the exact argument list of each program it runs, or the
+       bytes of its protocol.
     """
 
     name: str
 
+
+class Launcher(Flasher):
+    """The image is a program, or runs in one: flashing is starting it."""
+
     @abstractmethod
     def start(self, board: Board, elf: Path, options: FlashOptions) -> RunningBoard:
-        """Put the image on the board and start it."""
+        """Start the board with the image."""
+
+
+class Writer(Flasher):
+    """The image is written into a real board's flash."""
+
+    @abstractmethod
+    def write(self, board: Board, image: Image, options: FlashOptions) -> None:
+        """Check that it is this chip, write the image, compare what was written, start it.
+
+        An interruption leaves a board that the same call repairs.
+        """

@@ -18,7 +18,7 @@ from pathlib import Path
 from exporter import process
 from exporter.board import Board
 from exporter.errors import InternalError, LinkFailed
-from exporter.flash.base import Flasher, FlashOptions, ProgramBoard, require_image
+from exporter.flash.base import FlashOptions, Launcher, ProgramBoard, require_image
 
 # One instruction takes 1 ns of virtual time, so that ticks count instructions, on any machine.
 INSTRUCTION_COUNTING = ("-icount", "shift=0")
@@ -133,7 +133,7 @@ class Emulator(ProgramBoard):
         )
 
 
-class EmulatorFlasher(Flasher):
+class EmulatorFlasher(Launcher):
     """Flashing an emulated board is starting it with the image."""
 
     name = "emulator"

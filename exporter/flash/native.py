@@ -15,7 +15,7 @@ from pathlib import Path
 from exporter import process
 from exporter.board import Board
 from exporter.errors import LinkFailed
-from exporter.flash.base import Flasher, FlashOptions, ProgramBoard, require_image
+from exporter.flash.base import FlashOptions, Launcher, ProgramBoard, require_image
 
 _START_SECONDS = 10.0
 _POLL_SECONDS = 0.005
@@ -84,7 +84,7 @@ class ConnectedProcess(ProgramBoard):
             serial.close()  # now the end of the process is the end of the stream
 
 
-class NativeFlasher(Flasher):
+class NativeFlasher(Launcher):
     """Flashing the host is starting the program."""
 
     name = "native"

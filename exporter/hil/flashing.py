@@ -63,7 +63,7 @@ def _started(board: Board, firmware: Firmware, *, keep: bool) -> Iterator[Runnin
 
     By itself it ends with the first of them: hold one connection, over which all of them speak.
     """
-    if not keep or board.flasher != NativeFlasher.name:
+    if not keep or board.default_flasher.name != NativeFlasher.name:
         with flash.start(board, firmware.elf) as running:
             yield running
         return

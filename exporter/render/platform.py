@@ -20,6 +20,10 @@ NO_TIMER_RUNTIME = "no_timer.c"
 LINK_APPS = ("hil",)
 
 NO_WATCHDOG = "no_watchdog"
+NO_CLOCK = "fixed_clock"
+NO_CHIP = "no_chip"
+
+SHARED_PLATFORM = "platform/shared"
 
 TEMPLATE_SUFFIX = ".j2"
 
@@ -115,22 +119,44 @@ def _timer(board: Board, app: str | Mapping[str, str]) -> Timer | None:
 
 def _platform_files(board: Board, app: str | Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Template path and name of each file of the platform, of its drivers only the board's."""
-    folder = template_folder() / "platform" / board.platform
-    if not folder.is_dir():
+    folders = _platform_folders(board)
+    for folder in folders:
+        for path in _files(template_folder() / folder):
+            name = path.relative_to(template_folder() / folder).as_posix()
+            if not name.startswith("drivers/"):
+                yield f"{folder}/{name}", name.removesuffix(TEMPLATE_SUFFIX)
+    for driver in drivers_of(board, timer=_timer(board, app)):
+        yield _driver_path(driver, folders), f"{driver}.c"
+
+
+def _platform_folders(board: Board) -> tuple[str, ...]:
+    """Of templates: the board's platform, and what all platforms of bare machines share."""
+    own = f"platform/{board.platform}"
+    if not (template_folder() / own).is_dir():
         raise InternalError("the board names a platform that does not exist", value=board.platform)
-    for path in _files(folder):
-        name = path.relative_to(folder).as_posix()
-        if not name.startswith("drivers/"):
-            yield f"platform/{board.platform}/{name}", name.removesuffix(TEMPLATE_SUFFIX)
-    for driver in _drivers(board, app):
-        yield f"platform/{board.platform}/drivers/{driver}.c", f"{driver}.c"
+    return (own, SHARED_PLATFORM) if board.freestanding else (own,)
 
 
-def _drivers(board: Board, app: str | Mapping[str, str]) -> Iterator[str]:
-    for device in (board.uart, _timer(board, app)):
-        if device is not None:
-            yield device.driver
-    yield board.watchdog.driver if board.watchdog is not None else NO_WATCHDOG
+def _driver_path(driver: str, folders: Sequence[str]) -> str:
+    for folder in folders:
+        path = f"{folder}/drivers/{driver}.c"
+        if (template_folder() / path).is_file():
+            return path
+    raise InternalError("a board names a driver that does not exist", value=driver)
+
+
+def drivers_of(board: Board, *, timer: Timer | None) -> tuple[str, ...]:
+    """The drivers of a board, with those that stand for what it does not have."""
+    if not board.freestanding:
+        return (board.watchdog.driver,) if board.watchdog is not None else ()
+    return (
+        board.clock.driver if board.clock is not None else NO_CLOCK,
+        *((board.uart.driver,) if board.uart is not None else ()),
+        board.ticks.source,
+        *((timer.driver,) if timer is not None else ()),
+        board.watchdog.driver if board.watchdog is not None else NO_WATCHDOG,
+        board.chip.driver if board.chip is not None else NO_CHIP,
+    )
 
 
 def _app_files(app: str | Mapping[str, str], context: Mapping[str, Any]) -> dict[str, str]:

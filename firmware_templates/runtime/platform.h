@@ -64,6 +64,10 @@ size_t platform_elf_build_id(const uint8_t **id);
  * how many. 0 where chips have none. */
 size_t platform_chip_id(uint8_t *id, size_t capacity);
 
+/* Resets into the boot loader that the chip has in ROM, or that was put there; false, and nothing
+ * happens, where it has none. */
+bool platform_reset_to_loader(void);
+
 /* A number that differs from boot to boot. */
 uint32_t platform_boot_nonce(void);
 

@@ -3,6 +3,8 @@
 #include <string.h>
 
 #include "board.h"
+#include "boots.h"
+#include "clock.h"
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
@@ -41,6 +43,9 @@ __attribute__((section(".vectors"), used)) static const struct vector_table vect
 #ifdef BOARD_TIMER_IRQ
             [BOARD_TIMER_IRQ] = timer_interrupt,
 #endif
+#ifdef BOARD_TICKS_IRQ
+            [BOARD_TICKS_IRQ] = ticks_interrupt,
+#endif
         },
 };
 
@@ -74,6 +79,8 @@ _Noreturn void reset_handler(void)
 void platform_init(void)
 {
     fault_init();
+    clock_init();
+    boots_init();
     ticks_init();
     uart_init();
     interrupts_unmask();
@@ -104,11 +111,4 @@ size_t platform_elf_build_id(const uint8_t **id)
     const uintptr_t start = (uintptr_t)linker_build_id, end = (uintptr_t)linker_build_id_end;
     *id = linker_build_id;
     return end > start ? end - start : 0; /* linked without one, the note is empty */
-}
-
-size_t platform_chip_id(uint8_t *id, size_t capacity)
-{
-    (void)id;
-    (void)capacity;
-    return 0; /* emulated machines have none */
 }

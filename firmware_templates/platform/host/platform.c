@@ -187,6 +187,11 @@ size_t platform_chip_id(uint8_t *id, size_t capacity)
     return 0; /* a process is no chip */
 }
 
+bool platform_reset_to_loader(void)
+{
+    return false;
+}
+
 void platform_reset(void)
 {
     host_restart(NULL);

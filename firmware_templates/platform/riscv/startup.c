@@ -2,6 +2,8 @@
 #include <stddef.h>
 #include <string.h>
 
+#include "boots.h"
+#include "clock.h"
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
@@ -43,6 +45,8 @@ void platform_init(void)
 {
     CSR_WRITE(mie, 0); /* a reset leaves it as it was, with the timer of a run that crashed */
     fault_init();
+    clock_init();
+    boots_init();
     ticks_init();
     uart_init();
     interrupts_unmask();
@@ -72,11 +76,4 @@ size_t platform_elf_build_id(const uint8_t **id)
     const uintptr_t start = (uintptr_t)linker_build_id, end = (uintptr_t)linker_build_id_end;
     *id = linker_build_id;
     return end > start ? end - start : 0; /* linked without one, the note is empty */
-}
-
-size_t platform_chip_id(uint8_t *id, size_t capacity)
-{
-    (void)id;
-    (void)capacity;
-    return 0; /* emulated machines have none */
 }

@@ -1,5 +1,6 @@
 /* The APB UART of Arm's Cortex-M System Design Kit (DDI 0479D, section 4.3), on the MPS2 boards. */
 #include "board.h"
+#include "clock.h"
 #include "interrupts.h"
 #include "platform.h"
 #include "receive_ring.h"
@@ -23,7 +24,7 @@ static volatile bool paused; /* the ring was full: bytes wait in the UART */
 void uart_init(void)
 {
     static const uint8_t irqs[] = BOARD_UART_IRQS;
-    UART_BAUDDIV = BOARD_UART_CLOCK_HZ / BOARD_UART_BAUD;
+    UART_BAUDDIV = clock_uart_hz() / BOARD_UART_BAUD;
     UART_CTRL = UART_CTRL_TX_ENABLE | UART_CTRL_RX_ENABLE | UART_CTRL_RX_INTERRUPT;
     for (size_t i = 0; i < sizeof irqs; ++i) {
         NVIC_ISER(irqs[i] / 32u) = 1u << (irqs[i] % 32u);

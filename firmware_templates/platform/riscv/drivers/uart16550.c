@@ -1,5 +1,6 @@
 /* The 16550 UART (National Semiconductor PC16550D data sheet, section 8), registers one byte apart. */
 #include "board.h"
+#include "clock.h"
 #include "interrupts.h"
 #include "platform.h"
 #include "receive_ring.h"
@@ -25,7 +26,7 @@ static volatile bool paused; /* the ring was full: bytes wait in the UART */
 
 void uart_init(void)
 {
-    const uint32_t divisor = (BOARD_UART_CLOCK_HZ + BOARD_UART_BAUD * 8u) / (BOARD_UART_BAUD * 16u);
+    const uint32_t divisor = (clock_uart_hz() + BOARD_UART_BAUD * 8u) / (BOARD_UART_BAUD * 16u);
     UART_LCR = UART_LCR_DLAB;
     UART_DLL = (uint8_t)divisor;
     UART_DLM = (uint8_t)(divisor >> 8);

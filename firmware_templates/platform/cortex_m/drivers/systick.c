@@ -1,17 +1,13 @@
 /* Time: SysTick, a 24 bit down counter of processor clocks, extended to 64 bits. */
-#include "board.h"
+#include "clock.h"
 #include "interrupts.h"
 #include "platform.h"
 #include "registers.h"
 
 static volatile uint32_t wraps;
 
-/* Survives a reset (the start-up code leaves .noinit alone); any value will do after power-up. */
-__attribute__((section(".noinit"))) static uint32_t boots;
-
 void ticks_init(void)
 {
-    boots += 1;
     SYST_RVR = SYST_MAX;
     SYST_CVR = 0; /* any write clears it; it counts from SYST_MAX at the next clock */
     SYST_CSR = SYST_CSR_CLKSOURCE | SYST_CSR_TICKINT | SYST_CSR_ENABLE;
@@ -49,26 +45,5 @@ uint64_t platform_ticks(void)
 
 uint32_t platform_ticks_hz(void)
 {
-    return BOARD_TICKS_HZ;
-}
-
-/* Two instructions a round. */
-bool platform_spin(uint32_t instructions)
-{
-    uint32_t rounds = instructions / 2 + 1;
-    __asm__ volatile(".p2align 2\n"
-                     "1: subs %0, %0, #1\n\t"
-                     "bne 1b"
-                     : "+l"(rounds)::"cc");
-    return true;
-}
-
-/* The count of boots, spread over 32 bits (Knuth's multiplier), mixed with when one first asked. */
-uint32_t platform_boot_nonce(void)
-{
-    static uint32_t nonce;
-    while (nonce == 0) {
-        nonce = (boots * 2654435761u) ^ (uint32_t)(platform_ticks() * 2246822519u);
-    }
-    return nonce;
+    return clock_core_hz();
 }

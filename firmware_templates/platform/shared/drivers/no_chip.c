@@ -1,0 +1,14 @@
+/* A chip without a number of its own, and without a boot loader to go to. */
+#include "platform.h"
+
+size_t platform_chip_id(uint8_t *id, size_t capacity)
+{
+    (void)id;
+    (void)capacity;
+    return 0;
+}
+
+bool platform_reset_to_loader(void)
+{
+    return false;
+}
