@@ -15,6 +15,7 @@ from exporter.errors import BadInput, LinkFailed
 from exporter.link.failures import misfit
 from exporter.link.faults import Fault
 from exporter.link.history import LinkCounts
+from exporter.link.loader import reset_to_loader
 from exporter.link.messages import (
     Command,
     ExpectedIdentity,
@@ -238,6 +239,14 @@ class Device:
     def reset(self) -> None:
         """Reset the device and wait for its next boot."""
         self._session.restart()
+
+    def reset_to_loader(self) -> None:
+        """Reset the device into its boot loader, which does not speak this protocol.
+
+        Raises LinkFailed where it does not say that it will. A device without a loader starts
+        anew. Close this Device before the port is used for the loader.
+        """
+        reset_to_loader(self._session)
 
     def poll(self, seconds: float) -> None:
         """Let log lines come in for up to `seconds`."""

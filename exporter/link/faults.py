@@ -183,7 +183,9 @@ class Fault:
         soft = [text for bit, text in _CFSR_BITS.items() if self.status >> bit & 1]
         name = ", ".join([exception, *hard])
         told = f"{name}: {', '.join(soft)}" if soft else name
-        return self._at_address(told, bool(self.status & _CFSR_ADDRESS_VALID))
+        # Without a status (Armv6-M) the address is that of the instruction's access, or 0.
+        known = self.address != 0 if self.status == 0 else self.status & _CFSR_ADDRESS_VALID
+        return self._at_address(told, bool(known))
 
     def _signal_cause(self, number: signal.Signals) -> str:
         code = _SIGNAL_CODES.get((number, self.status))

@@ -46,6 +46,7 @@ class Command(enum.IntEnum):
     MEMORY = 0x30
     TAKE_FAULT = 0x31
     RESET = 0x32
+    RESET_TO_LOADER = 0x33
 
 
 class Status(enum.IntEnum):

@@ -30,6 +30,13 @@ def check_url(port: str) -> SplitResult:
     return parts
 
 
+def is_there(port: str) -> bool:
+    """Whether it can be tried to open `port`: only what is on the network, or not on POSIX, is not
+    known before.
+    """
+    return os.name != "posix" or bool(check_url(port).scheme) or Path(port).exists()
+
+
 def check_path(port: str) -> None:
     """Raises MissingTool where the device is absent or another process holds it."""
     path = Path(port)
@@ -39,7 +46,7 @@ def check_path(port: str) -> None:
         raise MissingTool(
             f"the port {port} is not there",
             allowed=_present_ports() or None,
-            next_step="connect the board, or name its port with --port",
+            next_step="connect the board, or name another port",
         )
     holders = port_holders(path)
     if holders:

@@ -97,6 +97,16 @@ static void say_hello(struct header header, const uint8_t *number, size_t size)
     send_short(&header, payload, sizeof payload);
 }
 
+static void reset_if_asked(uint8_t command)
+{
+    if (command == NANO_RESET_TO_LOADER) {
+        (void)platform_reset_to_loader(); /* returns where there is none */
+    }
+    if (command == NANO_RESET || command == NANO_RESET_TO_LOADER) {
+        platform_reset();
+    }
+}
+
 static void serve(struct header header, const uint8_t *payload, size_t size)
 {
     uint8_t *const body = reply_frame + BODY_OFFSET;
@@ -112,8 +122,8 @@ static void serve(struct header header, const uint8_t *payload, size_t size)
     const size_t reply_size = status == NANO_OK ? reply.size : 0;
     last_reply_bytes = nano_frame_encode(reply_frame, BODY_OFFSET, HEADER_BYTES + reply_size);
     platform_serial_write(reply_frame, last_reply_bytes);
-    if (header.command == NANO_RESET && status == NANO_OK) {
-        platform_reset();
+    if (status == NANO_OK) {
+        reset_if_asked(header.command);
     }
 }
 

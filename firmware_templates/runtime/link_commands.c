@@ -227,6 +227,7 @@ static const struct {
     {NANO_MEMORY, 0, 0, nano_link_memory},
     {NANO_TAKE_FAULT, 2, 2, take_fault},
     {NANO_RESET, 0, 0, reset},
+    {NANO_RESET_TO_LOADER, 0, 0, reset},
 };
 
 enum nano_status nano_link_execute(uint8_t command, const uint8_t *payload, size_t size,

@@ -19,6 +19,7 @@ enum nano_command {
     NANO_MEMORY = 0x30,
     NANO_TAKE_FAULT = 0x31,
     NANO_RESET = 0x32,
+    NANO_RESET_TO_LOADER = 0x33,
 };
 
 enum nano_status {

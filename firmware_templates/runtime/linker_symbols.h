@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 extern uint32_t linker_image_start[], linker_image_end[]; /* the loaded image, where it is stored */
+extern const uint16_t linker_image_data[]; /* its start for loads, on cores where that may differ */
 extern const uint8_t linker_build_id[], linker_build_id_end[]; /* inside the ELF note that has it */
 extern uint32_t linker_data_load[]; /* initial values of .data, in flash */
 extern uint32_t linker_data_start[], linker_data_end[];

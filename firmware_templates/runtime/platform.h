@@ -90,7 +90,7 @@ struct platform_fault {
     uint32_t step;       /* platform_step as it was */
     uint32_t cause;      /* exception number (Arm), mcause (RISC-V) or signal */
     uint32_t status;     /* CFSR (Arm), 0 or si_code */
-    uint32_t address;    /* BFAR/MMFAR (Arm), mtval (RISC-V) or si_addr */
+    uint32_t address;    /* that of the access (Arm), mtval (RISC-V) or si_addr */
     uint32_t pc;         /* 0 where the core could not save it, as the following */
     uint32_t lr;
     uint32_t sp;

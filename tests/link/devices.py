@@ -29,6 +29,11 @@ class StubTransport(Transport):
         self._library.stub_boot(ctypes.c_uint32(nonce))
         self.read(len(self._buffer), 0)
 
+    @property
+    def loader_entries(self) -> int:
+        """How often the library's devices were to reset into their boot loader."""
+        return int(self._library.stub_loader_entries())
+
     def write(self, data: bytes) -> None:
         """See Transport."""
         self.resets += self._library.stub_receive(data, ctypes.c_size_t(len(data)))

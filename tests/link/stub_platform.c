@@ -20,6 +20,7 @@ static size_t output_bytes;
 static uint64_t ticks;
 static bool fault_waits;
 static uint32_t nonce;
+static uint32_t loader_entries;
 static jmp_buf after_reset;
 
 size_t platform_serial_read(uint8_t *data, size_t capacity)
@@ -146,6 +147,18 @@ void platform_guard(const void *start, uint32_t bytes)
 void platform_guards_enforce(bool on)
 {
     (void)on;
+}
+
+bool platform_reset_to_loader(void)
+{
+    loader_entries++;
+    return false;
+}
+
+/* How often it was to reset into its boot loader. */
+uint32_t stub_loader_entries(void)
+{
+    return loader_entries;
 }
 
 void platform_reset(void)

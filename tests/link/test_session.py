@@ -19,7 +19,7 @@ from exporter.link import (
     frames,
     require_identity,
 )
-from exporter.link.messages import Command, Kind, Message, Status
+from exporter.link.messages import HEADER, Command, Kind, Message, Status
 from exporter.link.session import NoAnswer, RequestRefused, Session
 from tests.link.devices import BOOT_NONCE, SilentTransport, StubTransport
 from tests.link.faulty import Faults, FaultyTransport
@@ -181,6 +181,26 @@ def test_reset_waits_for_the_next_boot(stub: StubTransport) -> None:
     assert device.identify().boot_nonce != before
     device.invoke()
     assert runs(device) == 1
+
+
+def test_reset_to_loader_is_asked_for_once(stub: StubTransport) -> None:
+    device = Device(stub, timing=HASTY)
+    before = stub.loader_entries
+    device.reset_to_loader()
+    assert (stub.loader_entries - before, stub.resets) == (1, 1)
+    with pytest.raises(DeviceRestarted):
+        device.invoke()
+
+
+@pytest.mark.parametrize("spoilt", [b"", b"\0\x05noise\0"], ids=["lost", "damaged"])
+def test_reset_to_loader_is_never_repeated(spoiling: Spoiling, spoilt: bytes) -> None:
+    device = Device(spoiling, timing=HASTY)
+    sent = device.link_counts.sent_bytes
+    spoiling.on_read = lambda data: spoilt
+    with pytest.raises(LinkFailed, match="RESET_TO_LOADER"):
+        device.reset_to_loader()
+    assert spoiling.resets == 1
+    assert device.link_counts.sent_bytes - sent == len(frames.encode(bytes(HEADER.size)))
 
 
 def test_boots_that_look_alike_are_told_apart(stub: StubTransport) -> None:

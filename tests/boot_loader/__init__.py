@@ -1,0 +1,1 @@
+"""Our boot loader: on the host under the sanitizers, and on emulated boards whose power is cut."""
