@@ -1,0 +1,1 @@
+"""Simulated boards: the real image on Unicorn, among peripherals written from manuals."""

@@ -1,0 +1,1 @@
+"""Chips: their memory, their peripherals, and where the manuals say what."""
