@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import select
 import socket
+import termios
 import threading
 import time
 from types import TracebackType
@@ -20,7 +21,14 @@ PORT_MANAGER: Any = serial.rfc2217.PortManager
 
 
 class PtySerial(serial.Serial):
-    """A pty as a port. It has no modem lines: what is set is forgotten, what is asked is on."""
+    """A pty as a port. It has no modem lines: what is set is forgotten, what is asked is on.
+
+    Nor has it a parity, and glibc refuses settings of which nothing is taken.
+    """
+
+    def _reconfigure_port(self, force_update: bool = False) -> None:
+        with contextlib.suppress(termios.error):
+            vars(serial.Serial)["_reconfigure_port"](self, force_update)
 
     def _update_dtr_state(self) -> None:
         pass

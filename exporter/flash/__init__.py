@@ -7,8 +7,18 @@ from pathlib import Path
 from exporter.board import Board
 from exporter.errors import BadInput, InternalError
 from exporter.flash.base import Flasher, FlashOptions, Launcher, RunningBoard, Writer
+from exporter.flash.bossa import BossaFlasher
+from exporter.flash.daplink import DaplinkFlasher
 from exporter.flash.emulator import Emulator, EmulatorFlasher
+from exporter.flash.esp_rom import EspRomFlasher
+from exporter.flash.gdb_remote import GdbRemoteFlasher
 from exporter.flash.native import NativeFlasher, NativeProcess
+from exporter.flash.nrf_dfu import NrfDfuFlasher
+from exporter.flash.openocd import OpenocdFlasher
+from exporter.flash.pyocd import PyocdFlasher
+from exporter.flash.rp2040js import Rp2040jsFlasher
+from exporter.flash.stm32_rom import Stm32RomFlasher
+from exporter.flash.uf2 import Uf2Flasher
 
 __all__ = [
     "FLASHERS",
@@ -20,12 +30,27 @@ __all__ = [
     "RunningBoard",
     "Writer",
     "flasher_for",
+    "real_flashers",
     "start",
 ]
 
 # Every flasher; boards name theirs.
 FLASHERS: dict[str, Flasher] = {
-    flasher.name: flasher for flasher in (EmulatorFlasher(), NativeFlasher())
+    flasher.name: flasher
+    for flasher in (
+        DaplinkFlasher(),
+        BossaFlasher(),
+        EmulatorFlasher(),
+        EspRomFlasher(),
+        GdbRemoteFlasher(),
+        NativeFlasher(),
+        NrfDfuFlasher(),
+        OpenocdFlasher(),
+        PyocdFlasher(),
+        Rp2040jsFlasher(),
+        Stm32RomFlasher(),
+        Uf2Flasher(),
+    )
 }
 
 
@@ -38,6 +63,11 @@ def flasher_for(board: Board, name: str | None = None) -> Flasher:
     if wanted not in FLASHERS:
         raise InternalError("a board names a flasher that does not exist", value=wanted)
     return FLASHERS[wanted]
+
+
+def real_flashers(board: Board) -> list[str]:
+    """The names of those that write to the real board, in the order of its file."""
+    return [s.name for s in board.flashers if isinstance(FLASHERS[s.name], Writer)]
 
 
 def start(board: Board, elf: Path, options: FlashOptions | None = None) -> RunningBoard:

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 import socket
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Literal, Self, TypeVar
 
-from exporter.board import Board
+from exporter import process
+from exporter.board import Board, ChipId, CoreId
 from exporter.build.image import Image
-from exporter.errors import BadInput
+from exporter.errors import BadInput, LinkFailed
+from exporter.link import ports
 from exporter.process import Child
+
+START_SECONDS = 60.0
+"""For an emulator, on a busy computer."""
+
+Id = TypeVar("Id", bound=ChipId | CoreId)
 
 
 class RunningBoard(ABC):
@@ -53,6 +62,43 @@ class ProgramBoard(RunningBoard):
 
     _child: Child
 
+    def _launch(
+        self,
+        command: Callable[[int, int], list[str]],
+        is_complete: Callable[[socket.socket], bool],
+        next_step: str,
+    ) -> None:
+        """Start `command`, made of the descriptors of its serial port and of a control line.
+
+        Waits until `is_complete` says on the latter that the machine is; that returns False where
+        the line ends first, or raises TimeoutError. Raises MissingTool, LinkFailed.
+        """
+        with contextlib.ExitStack() as after_start:
+            self.connection, serial = socket.socketpair()
+            control, remote = socket.socketpair()
+            for end in (serial, remote, control):
+                after_start.callback(end.close)
+            inherited = (serial.fileno(), remote.fileno())
+            try:
+                self._child = process.spawn(command(*inherited), pass_fds=inherited)
+            except BaseException:
+                self.connection.close()
+                raise
+            serial.close()
+            remote.close()  # now the end of the program is the end of both streams
+            try:
+                if is_complete(control):
+                    return
+                problem = f"ended at once with {self._child.wait(START_SECONDS)}"
+            except TimeoutError:
+                problem = f"did not start within {START_SECONDS:g} s"
+            except BaseException:
+                self.stop()
+                raise
+            log = self._child.log_tail()
+            self.stop()
+            raise LinkFailed(f"the emulator {problem}", value=log or None, next_step=next_step)
+
     @property
     def pid(self) -> int:
         """Its process id; that of a native process is the same after a reset of the board."""
@@ -78,8 +124,65 @@ def require_image(elf: Path) -> None:
         raise BadInput("there is no image to run", value=elf, next_step="nanoexport build DIR")
 
 
+def required_chip_id(board: Board, flasher: str, chip_id: Id | None) -> Id:
+    """What tells the board's chip from others. Raises BadInput where the board's file has none."""
+    if chip_id is None:
+        raise BadInput(
+            f"the file of {board.name} does not say how {flasher} knows its chip",
+            value="no chip_id",
+            allowed="chip_id: {address, mask, value} of the chip's identification register",
+            next_step=f"add it to the flasher {flasher} in the board's file, from the manual",
+        )
+    return chip_id
+
+
+def require_chip(board: Board, expected: ChipId | CoreId, found: int) -> None:
+    """Raises BadInput where the register says that this is another chip."""
+    if found & expected.mask == expected.value:
+        return
+    raise BadInput(
+        f"this is not the chip of {board.name}: nothing was written",
+        value=f"0x{found:08X} in {expected.place}",
+        allowed=f"0x{expected.value:08X} in the bits 0x{expected.mask:08X} ({board.mcu})",
+        next_step="name the right board, or the probe or port of the right one",
+    )
+
+
+def probe_argument(options: FlashOptions) -> str | None:
+    """The serial number of the probe, as one word of a command. Raises BadInput for any other."""
+    if options.probe is not None and not re.fullmatch(r"[\w:.\-]+", options.probe, re.ASCII):
+        raise BadInput(
+            "this is no serial number of a probe",
+            value=repr(options.probe),
+            allowed="letters, digits and : . _ -",
+            next_step="'nanoexport boards --connected' lists what is connected",
+        )
+    return options.probe
+
+
+def require_port(options: FlashOptions, board: Board) -> str:
+    """The serial port to flash through, there and free: who holds it otherwise is named.
+
+    Raises BadInput without one, MissingTool where it is absent or in use.
+    """
+    if options.port is None:
+        raise BadInput(
+            f"the boot loader of {board.name} is on a serial port: which one?",
+            allowed="a port, as /dev/ttyACM0",
+            next_step="name it with --port; nanoexport boards --connected lists what is there",
+        )
+    if not ports.check_url(options.port).scheme:
+        ports.check_path(options.port)
+    return options.port
+
+
 def _say_nothing(text: str) -> None:
     """A message to the person at the board, where nobody listens."""
+
+
+def _nobody_to_ask() -> bool:
+    """Where no firmware can be asked to reset into its boot loader."""
+    return False
 
 
 def _no_progress(stage: str, done: int, total: int) -> None:
@@ -94,13 +197,15 @@ class FlashOptions:
     """Added to the emulator's command."""
     instruction_counting: bool = True
     port: str | None = None
-    """Serial port of a boot loader; HOST:PORT of a GDB server."""
+    """What `Writer.port_kind` says."""
     probe: str | None = None
     """Serial number of the debug probe, where there are several."""
     volume: Path | None = None
     """Where the drive of a boot loader or probe is mounted, where it is not found."""
     wait_seconds: float = 60.0
     """How long a person has to press a button, or a drive to appear."""
+    to_loader: Callable[[], bool] = _nobody_to_ask
+    """Asks the firmware that runs to reset into its boot loader; whether it said that it will."""
     say: Callable[[str], None] = _say_nothing
     progress: Callable[[str, int, int], None] = _no_progress
 
@@ -132,7 +237,20 @@ class Launcher(Flasher):
 
 
 class Writer(Flasher):
-    """The image is written into a real board's flash."""
+    """The image is written into a real board's flash.
+
+    `port_kind` says what it writes through where that is a port of the user's: a `serial` one, or
+    HOST:PORT of a `server`. Others find their probe or drive; their `FlashOptions.port` is what the
+    user named, or the port of the board's link, where it is known.
+    """
+
+    port_kind: Literal["serial", "server"] | None = None
+
+    def is_on_link(self, board: Board) -> bool:
+        """Whether the serial port that it writes through is always that of the board's link, so
+        that no other is looked for.
+        """
+        return False
 
     @abstractmethod
     def write(self, board: Board, image: Image, options: FlashOptions) -> None:

@@ -15,14 +15,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from exporter import process
 from exporter.board import Board
-from exporter.errors import InternalError, LinkFailed
-from exporter.flash.base import FlashOptions, Launcher, ProgramBoard, require_image
+from exporter.errors import InternalError
+from exporter.flash.base import (
+    START_SECONDS,
+    FlashOptions,
+    Launcher,
+    ProgramBoard,
+    require_image,
+)
 
 # One instruction takes 1 ns of virtual time, so that ticks count instructions, on any machine.
 INSTRUCTION_COUNTING = ("-icount", "shift=0")
-_START_SECONDS = 60.0
 _QMP_HELLO = json.dumps({"execute": "qmp_capabilities"}).encode()
 
 
@@ -65,7 +69,7 @@ def emulator_argv(
 
 def _answers(control: socket.socket) -> bool:
     """Whether QEMU carries out a command; not, where the stream ends first. Raises TimeoutError."""
-    deadline = time.monotonic() + _START_SECONDS
+    deadline = time.monotonic() + START_SECONDS
     received = b""
     with contextlib.suppress(ConnectionError):
         control.sendall(_QMP_HELLO)
@@ -91,46 +95,18 @@ class Emulator(ProgramBoard):
         arguments: Sequence[str] = (),
     ) -> None:
         require_image(elf)
-        with contextlib.ExitStack() as after_start:
-            self.connection, serial = socket.socketpair()
-            control, qmp = socket.socketpair()
-            for end in (serial, qmp, control):
-                after_start.callback(end.close)
-            argv = emulator_argv(
+
+        def command(serial: int, control: int) -> list[str]:
+            return emulator_argv(
                 board,
                 elf,
-                serial_descriptor=serial.fileno(),
-                control_descriptor=qmp.fileno(),
+                serial_descriptor=serial,
+                control_descriptor=control,
                 instruction_counting=instruction_counting,
                 arguments=arguments,
             )
-            try:
-                self._child = process.spawn(argv, pass_fds=(serial.fileno(), qmp.fileno()))
-            except BaseException:
-                self.connection.close()
-                raise
-            serial.close()
-            qmp.close()  # now the end of QEMU is the end of both streams
-            self._wait_until_complete(control)
 
-    def _wait_until_complete(self, control: socket.socket) -> None:
-        """QEMU answers commands once the machine is built and the image loaded."""
-        try:
-            if _answers(control):
-                return
-            problem = f"ended at once with {self._child.wait(_START_SECONDS)}"
-        except TimeoutError:
-            problem = f"did not start within {_START_SECONDS:g} s"
-        except BaseException:
-            self.stop()
-            raise
-        log = self._child.log_tail()
-        self.stop()
-        raise LinkFailed(
-            f"the emulator {problem}",
-            value=log or None,
-            next_step="check its version: QEMU 7.2 or later is needed",
-        )
+        self._launch(command, _answers, "check its version: QEMU 7.2 or later is needed")
 
 
 class EmulatorFlasher(Launcher):
