@@ -1,6 +1,7 @@
-"""What an inference costs on a board: instructions by layer, and bytes by kind.
+"""What an inference costs on a board: instructions or cycles by layer, and bytes by kind.
 
-Instructions are ticks times a constant, where a tick counts instructions: see calibration.
+Instructions are ticks times a constant, where a tick counts instructions; elsewhere cycles are
+ticks, where these count cycles: see calibration.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
 from exporter.hil.budget import BudgetReport, measure_budget
 from exporter.hil.budget_file import BoardBudget
-from exporter.hil.calibration import instructions_per_tick
+from exporter.hil.calibration import instructions_per_tick, ticks_are_cycles
 from exporter.hil.reference import baseline_of, silicon_of
 from exporter.hil.session import EMULATOR, open_device
 from exporter.hil.vectors import make_vectors
@@ -28,7 +29,7 @@ TICKS_OF_READINGS = 1_000
 @dataclass(frozen=True)
 class LayerCost:
     """One layer, or several that make their rows in turn: `index` is the first operator's in the
-    flatbuffer, `instructions` None if uncounted.
+    flatbuffer, `instructions` and `cycles` None if uncounted.
     """
 
     index: int
@@ -36,6 +37,7 @@ class LayerCost:
     name: str
     macs: int
     instructions: int | None
+    cycles: int | None = None
 
 
 @dataclass(frozen=True)
@@ -62,16 +64,27 @@ class ModelledCycles:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """One model on one board. `instructions` of a whole inference, None where uncounted."""
+    """One model on one board. `instructions` of a whole inference, None where uncounted;
+    `counted_cycles`, which the board counted, as opposed to `cycles`, which are modelled.
+    """
 
     instructions: int | None
     stack_bytes: int
     layers: tuple[LayerCost, ...]
+    counted_cycles: int | None = None
+    on_chip: bool = False
+    """Whether it was the chip that ran, no emulator."""
     cycles: ModelledCycles | None = None
     no_cycles: str | None = None
     """Why there are no modelled cycles, where they were asked for."""
     budget: BudgetReport | None = None
     """The latency, and the limits that it was measured against, if any."""
+
+    def counts(self, layer: LayerCost) -> tuple[int | None, int | None]:
+        """What was counted of `layer`, and of all: instructions or cycles."""
+        if self.instructions is None:
+            return layer.cycles, self.counted_cycles
+        return layer.instructions, self.instructions
 
     @property
     def layer_cycles(self) -> tuple[int | None, ...]:
@@ -91,7 +104,7 @@ def bench_on_board(
         emulated = port in (None, EMULATOR) and firmware.board.emulator is not None
         result = bench_device(device, firmware, warm_up=not emulated)
         report = measure_budget(firmware, device, budget) if budget else None
-        return replace(result, budget=report)
+        return replace(result, on_chip=not emulated, budget=report)
 
 
 def run_inferences(
@@ -113,30 +126,34 @@ def run_inferences(
 
 
 def bench_device(device: Device, firmware: ModelFirmware, *, warm_up: bool = True) -> Benchmark:
-    """Instructions from the device's ticks, where these count instructions."""
-    program = firmware.program
+    """Instructions or cycles from the device's ticks, where these count them."""
+    program, board = firmware.program, firmware.board
     invoked, profile = run_inferences(device, firmware, warm_up=warm_up)
-    per_tick = instructions_per_tick(device, firmware.board)
-
-    def instructions(ticks: int) -> int | None:
-        return (
-            None if per_tick is None else round(max(0.0, ticks - profile.reading_ticks) * per_tick)
-        )
-
-    if per_tick is not None:
+    per_tick = instructions_per_tick(device, board)
+    cycles = per_tick is None and ticks_are_cycles(device, board)
+    if per_tick is not None or cycles:
         _require_whole_time(invoked.ticks, sum(profile.step_ticks))
+
+    def counted(ticks: int, rate: float | None) -> int | None:
+        """Of what passes `rate` times in a tick, without reading the counter."""
+        return None if rate is None else round(max(0.0, ticks - profile.reading_ticks) * rate)
+
+    rates = (per_tick, 1.0 if cycles else None)
     layers = tuple(
-        _cost(program, stage, instructions(ticks))
+        _cost(program, stage, *(counted(ticks, rate) for rate in rates))
         for stage, ticks in zip(program.stages, profile.step_ticks, strict=True)
     )
-    return Benchmark(instructions(invoked.ticks), invoked.stack_bytes, layers)
+    instructions, counted_cycles = (counted(invoked.ticks, rate) for rate in rates)
+    return Benchmark(instructions, invoked.stack_bytes, layers, counted_cycles)
 
 
-def _cost(program: Program, stage: Stage, instructions: int | None) -> LayerCost:
+def _cost(
+    program: Program, stage: Stage, instructions: int | None, cycles: int | None
+) -> LayerCost:
     steps = program.steps[stage.first : stage.last + 1]
     macs = sum(step.macs for step in steps)
     kind = stage_kind(program, stage)
-    return LayerCost(steps[0].op_index, kind, steps[-1].name, macs, instructions)
+    return LayerCost(steps[0].op_index, kind, steps[-1].name, macs, instructions, cycles)
 
 
 def _require_whole_time(whole: int, parts: int) -> None:
@@ -174,6 +191,7 @@ def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
         "optimize": firmware.settings.optimize,
         "dialect": firmware.settings.dialect,
         "instructions": result.instructions,
+        "cycles": result.counted_cycles,
         "modelled_cycles": cycles.cycles if cycles else None,
         "cycle_model": cycles.model if cycles else None,
         "clock_hz": cycles.clock_hz if cycles else None,
@@ -198,7 +216,9 @@ def as_dict(firmware: ModelFirmware, result: Benchmark) -> dict[str, object]:
                 "macs": layer.macs,
                 "instructions": layer.instructions,
                 "instructions_per_mac": ratio(layer.instructions, layer.macs),
-                "share_percent": share(layer.instructions, result.instructions),
+                "cycles": layer.cycles,
+                "cycles_per_mac": ratio(layer.cycles, layer.macs),
+                "share_percent": share(*result.counts(layer)),
                 "modelled_cycles": modelled,
             }
             for layer, modelled in zip(result.layers, result.layer_cycles, strict=True)

@@ -26,7 +26,7 @@ import pydantic
 
 from exporter import __version__
 from exporter.arrays import read_arrays
-from exporter.board import Board, load_board
+from exporter.board import Board, load_board, own_board_file
 from exporter.errors import BadInput
 from exporter.hil.recording import Array, Inference, Recording
 from exporter.link.messages import ExpectedIdentity
@@ -127,6 +127,7 @@ def write_bundle(
         "board.log": recording.board_log + "\n",
         "failure.txt": failure + "\n",
         "replay.sh": _REPLAY,
+        **own_board_file(firmware.board),
     }
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -191,6 +192,8 @@ def read_bundle(folder: Path) -> Bundle:
         document = _Document.model_validate_json((folder / BUNDLE).read_bytes())
         arrays = read_arrays(folder / "vectors.npz")
         inferences = tuple(_inference(entry, arrays) for entry in document.inferences)
+        own_board = folder / f"{document.board}.yaml"
+        board = load_board(str(own_board) if own_board.is_file() else document.board)
         missing = [n for n in ("firmware.elf", "model.tflite") if not (folder / n).is_file()]
         if missing:
             raise ValueError(f"{missing[0]} is not there")
@@ -205,7 +208,7 @@ def read_bundle(folder: Path) -> Bundle:
         folder=folder,
         test=document.test,
         place=document.place,
-        board=load_board(document.board),
+        board=board,
         expected=ExpectedIdentity(**document.expected.model_dump()),
         dialect=document.expected.dialect,
         inferences=inferences,

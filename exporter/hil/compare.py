@@ -19,8 +19,10 @@ TOLERANCE = 0.01
 READING_INSTRUCTIONS = 80
 """What two counts of the same work differ by at most: a tick of a 25 MHz timer at either end."""
 
-FIGURES = ("instructions", "modelled_cycles", "arena_bytes", "flash_bytes")
-LAYER_FIGURES = ("instructions", "modelled_cycles")
+FIGURES = ("instructions", "cycles", "modelled_cycles", "arena_bytes", "flash_bytes")
+LAYER_FIGURES = ("instructions", "cycles", "modelled_cycles")
+LATER_FIGURES = ("cycles",)
+"""What files of earlier versions do not have."""
 IDENTITY = ("model_sha256", "board", "dialect")
 NOTED = ("toolchain", "optimize")
 """Where these differ, the difference may be what is looked for."""
@@ -61,7 +63,7 @@ class Change:
 
     @property
     def _reading(self) -> int:
-        return READING_INSTRUCTIONS if self.figure == "instructions" else 0
+        return READING_INSTRUCTIONS if self.figure in ("instructions", "cycles") else 0
 
     def describe(self) -> str:
         """One line: the figure, then and now."""
@@ -154,7 +156,7 @@ def _is_layer(layer: object) -> bool:
 
 def _is_figure(of: Mapping[str, object], key: str) -> bool:
     """A count, or null where it could not be measured."""
-    value = of.get(key, "absent")
+    value = of.get(key, None if key in LATER_FIGURES else "absent")
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
 
@@ -176,7 +178,7 @@ def compare(
     before: Mapping[str, Any], now: Mapping[str, Any], *, left_out: Collection[str] = ()
 ) -> Comparison:
     """Two documents of comparable benchmarks. Figures in `left_out` are not looked at."""
-    whole = (Change(key, before[key], now[key]) for key in FIGURES if key not in left_out)
+    whole = (Change(key, before.get(key), now.get(key)) for key in FIGURES if key not in left_out)
     notes = tuple(
         f"{key} was {before.get(key)}, now {now[key]}"
         for key in NOTED

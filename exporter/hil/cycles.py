@@ -25,13 +25,17 @@ from exporter.hil.session import open_device
 from exporter.render.model import stage_name, takes_rows
 from exporter.render.project import DEFAULT_PREFIX
 
+TICKS_OF_VIRTUAL_TIME = ("systick", "dwt")
+"""What `-icount shift=0` makes a count of instructions; in QEMU `dwt` is SysTick, too."""
+
 READING_INSTRUCTIONS = 64
 """What two readings of the tick counter and the call between them execute at most."""
 
 
 def has_model(board: Board) -> bool:
     """Whether cycles can be modelled: QEMU runs the board, and the model knows its core."""
-    return board.core in CORES and board.emulator is not None and board.ticks.source == "systick"
+    ticks_of_instructions = board.ticks.source in TICKS_OF_VIRTUAL_TIME
+    return board.core in CORES and board.emulator is not None and ticks_of_instructions
 
 
 def model_cycles(firmware: ModelFirmware) -> ModelledCycles:
@@ -51,9 +55,10 @@ def model_cycles(firmware: ModelFirmware) -> ModelledCycles:
         arguments = plugin_arguments(plugin, board.core, log, sorted({invoke, *steps}))
         with open_device(firmware, arguments=arguments) as device:
             invoked, _ = run_inferences(device, firmware, warm_up=False)
+            ticks_hz = device.identity.ticks_hz
             calls = read_calls(log)
     whole, layers = steady_state(calls, invoke, steps)
-    _require_same_instructions(whole.instructions, invoked.ticks, board)
+    _require_same_instructions(whole.instructions, invoked.ticks, ticks_hz)
     return ModelledCycles(
         core=board.core,
         clock_hz=board.ticks.hz,
@@ -116,9 +121,9 @@ def function_addresses(firmware: ModelFirmware) -> list[int]:
     return [found[name] for name in names]
 
 
-def _require_same_instructions(counted: int, ticks: int, board: Board) -> None:
+def _require_same_instructions(counted: int, ticks: int, ticks_hz: int) -> None:
     """Under `-icount shift=0` a tick is so many nanoseconds, and each is an instruction."""
-    per_tick = NANOSECONDS / board.ticks.hz
+    per_tick = NANOSECONDS / ticks_hz
     if not -per_tick <= ticks * per_tick - counted <= per_tick + READING_INSTRUCTIONS:
         raise CheckFailed(
             "the cycle plugin and the board's ticks count different instructions",

@@ -137,12 +137,11 @@ def _marked(metafunc: pytest.Metafunc) -> dict[str, Sequence[str]]:
     for key, value in lists.items():
         if isinstance(value, str) or not value:
             raise pytest.Collector.CollectError(f"{key} of the marker nano is a list of names")
-    for board in lists.get("boards", ()):
-        try:
-            load_board(board)
-        except NanoexportError as error:
-            raise pytest.Collector.CollectError(str(error)) from error
-    return lists
+    try:
+        boards = [load_board(board).name for board in lists.get("boards", ())]
+    except NanoexportError as error:
+        raise pytest.Collector.CollectError(str(error)) from error
+    return lists | {"boards": boards} if boards else lists
 
 
 @pytest.fixture(scope="session")
@@ -200,7 +199,7 @@ def nano_device(
     board = nano_firmware.board.name
     pool = nano_pool
     if board not in {place.board for place in pool.places}:  # named by a marker
-        pool = DevicePool([Place(board)])
+        pool = DevicePool([Place.named(board)])
     with _told(), pool.acquire(board, wait_seconds=options.wait_seconds) as place:
         recording = Recording(place, nano_firmware, options.seed)
         request.node.stash[RECORDING] = recording
@@ -311,7 +310,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 def _opened(recording: Recording) -> Iterator[Device]:
     """The device at the recording's place. How its program ended is noted before it is stopped."""
     place, firmware = recording.place, recording.firmware
-    with open_line(firmware, place.port, on_start=recording.started) as line:
+    with open_line(firmware, place.port, on_start=recording.started, chip_id=place.chip_id) as line:
         try:
             with RecordingDevice(line.transport, recording, line.reopen) as device:
                 expected = expected_identity(firmware, chip_id=place.chip_id)

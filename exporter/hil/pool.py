@@ -15,7 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Self
 
@@ -26,6 +26,7 @@ from exporter.board import load_board
 from exporter.errors import BadInput, LinkFailed, MissingTool
 from exporter.graph.metadata import complaints
 from exporter.hil.locks import Lock, holder, port_key, try_lock
+from exporter.hil.real_board import is_written
 
 POLL_SECONDS = 0.1
 _FORM = "places: a list of {board, port} or {board, count}, as docs/testing.md shows"
@@ -33,7 +34,8 @@ _FORM = "places: a list of {board, port} or {board, count}, as docs/testing.md s
 
 @dataclass(frozen=True)
 class Place:
-    """Where a board is. Without `port` it is started: an emulator, or a process of this machine.
+    """Where a board is. Without `port` it is started (an emulator, or a process of this machine),
+    or it is the real one that is connected.
 
     `port`: a device path, socket://HOST:PORT, rfc2217://HOST:PORT, or labgrid://PLACE.
     `chip_id`: what the chip there says of itself, where that is to be checked.
@@ -44,6 +46,13 @@ class Place:
     port: str | None = None
     chip_id: str | None = None
     slot: int | None = None
+
+    @classmethod
+    def named(cls, board: str, port: str | None = None) -> Self:
+        """The place of a board that was named alone, or with its port; any number are started, but
+        of a real one there is one.
+        """
+        return cls(board, port, slot=1 if port is None and is_written(load_board(board)) else None)
 
     @property
     def name(self) -> str:
@@ -216,8 +225,10 @@ def read_pool(path: Path) -> list[Place]:
         raise BadInput(
             f"the pool file '{path}' cannot be used", value=_reason(error), allowed=_FORM
         ) from error
-    places = [place for entry in content.places for place in entry.places()]
-    for board in {place.board for place in places}:
-        load_board(board)
+    places = [
+        replace(place, board=load_board(place.board).name)
+        for entry in content.places
+        for place in entry.places()
+    ]
     _require_distinct(places)
     return places

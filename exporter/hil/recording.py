@@ -161,7 +161,9 @@ class RecordingDevice(Device):
         super().__init__(
             _Watched(transport, recording.on_lost),
             on_log=recording.on_log,
-            **conduct(recording.firmware.board, recording.firmware.firmware.elf),
+            **conduct(
+                recording.firmware.board, recording.firmware.firmware.elf, recording.place.port
+            ),
             reopen=again if reopen is not None else None,
         )
         recording.identity = self.identity

@@ -45,7 +45,7 @@ def replay(
         Device(
             line.transport,
             reopen=line.reopen,
-            **conduct(bundle.board, bundle.elf),
+            **conduct(bundle.board, bundle.elf, port),
         ) as device,
     ):
         require_identity(device.identity, bundle.expected)

@@ -109,10 +109,10 @@ def read_options(config: pytest.Config) -> RunOptions:
 def _named(text: str) -> Place:
     """NAME or NAME=PORT."""
     board, equals, port = text.partition("=")
-    load_board(board)
+    name = load_board(board).name
     if equals and not port:
         raise BadInput("the port is missing", value=f"--nano-board {text}", allowed="NAME[=PORT]")
-    return Place(board, None if port in ("", EMULATOR) else port)
+    return Place.named(name, None if port in ("", EMULATOR) else port)
 
 
 def _places(named: Sequence[Place], listed: Sequence[Place]) -> tuple[Place, ...]:

@@ -18,6 +18,7 @@ from exporter.hil import farm
 from exporter.hil.crash import explain_with
 from exporter.hil.locks import port_lock
 from exporter.hil.passport import expected_of_project
+from exporter.hil.real_board import carrying, is_written
 from exporter.link.device import Device, WrongIdentity, require_identity
 from exporter.link.messages import ExpectedIdentity, LogLine
 from exporter.link.pacing import Timing
@@ -65,8 +66,7 @@ def open_device(
 ) -> Iterator[Device]:
     """The device that runs `firmware`.
 
-    Without `port` (or with `emulator`) the image is put on the board and started first; with a port
-    the board must already carry it. `arguments` are added to the emulator's command. `elf` is
+    `port` is as in `open_image`. `arguments` are added to the emulator's command. `elf` is
     started in place of the image, and must identify itself as it; `wrap` puts something between
     host and board, which no reconnection goes around. `chip_id`, in hexadecimal, names the one unit
     that will do.
@@ -76,13 +76,13 @@ def open_device(
     """
     image = elf or firmware.firmware.elf
     with (
-        open_image(firmware.board, image, port, arguments) as line,
+        open_image(firmware.board, image, port, arguments, chip_id=chip_id) as line,
         Device(
             wrap(line.transport) if wrap else line.transport,
             timing=timing,
             on_log=on_log,
             reopen=None if wrap else line.reopen,
-            **conduct(firmware.board, image),
+            **conduct(firmware.board, image, port),
         ) as device,
     ):
         expected = expected_identity(firmware, chip_id=chip_id)
@@ -114,26 +114,33 @@ class Conduct(TypedDict):
     explain: Explain
 
 
-def conduct(board: Board, elf: Path) -> Conduct:
-    """What suits `board`, which runs `elf`.
+def conduct(board: Board, elf: Path, port: str | None) -> Conduct:
+    """What suits `board`, which runs `elf` and was opened by `port`.
 
     The watchdog: a second of an emulator (10^9 instructions) lasts 5 to 10 seconds, one of a
     process is of its processor time, and a machine may be busy: the report has to come before the
     deadline. The guards of the arena make an emulator slow.
     """
-    real = _is_real(board)
+    real = is_real(board, port)
     return Conduct(watchdog_share=_watchdog_share(real), guarded=real, explain=explain_with(elf))
 
 
-def suit(device: Device) -> None:
-    """Let `device` run models as suits the board that it says it is; an unknown one is real."""
+def suit(device: Device, port: str) -> None:
+    """Let `device`, met at `port`, run models as suits the board that it says it is; an unknown one
+    is real.
+    """
     name = device.identity.board
-    real = name not in board_names() or _is_real(load_board(name))
+    real = name not in board_names() or is_real(load_board(name), port)
     device.watchdog_share, device.guarded = _watchdog_share(real), real
 
 
-def _is_real(board: Board) -> bool:
-    return board.evidence not in ("native", "emulated", "simulated")
+def is_real(board: Board, port: str | None) -> bool:
+    """Whether this is a chip. Of a board that is emulated as well, what is at a port is one; a
+    board without a `link` of its own exists on computers only.
+    """
+    if port in (None, EMULATOR):
+        return is_written(board)
+    return board.link is not None or is_written(board)
 
 
 def _watchdog_share(real: bool) -> float:
@@ -150,9 +157,12 @@ def open_line(
     port: str | None,
     arguments: Sequence[str] = (),
     on_start: Callable[[RunningBoard], None] | None = None,
+    chip_id: str | None = None,
 ) -> AbstractContextManager[Line]:
     """The line to the board of `firmware`, as `open_image` opens it."""
-    return open_image(firmware.board, firmware.firmware.elf, port, arguments, on_start)
+    return open_image(
+        firmware.board, firmware.firmware.elf, port, arguments, on_start, chip_id=chip_id
+    )
 
 
 @contextmanager
@@ -162,21 +172,38 @@ def open_image(
     port: str | None,
     arguments: Sequence[str] = (),
     on_start: Callable[[RunningBoard], None] | None = None,
+    *,
+    chip_id: str | None = None,
 ) -> Iterator[Line]:
-    """The serial line to `board`, started with `elf` unless `port` names one that carries it.
+    """The serial line to `board`, which runs `elf`.
 
-    `on_start` is told what was started. A port is locked against all other runs of this machine, a
-    place of a farm is acquired.
+    A board that is a program of this computer is started; with a `port` it runs there, and must
+    carry `elf`. A real one carries it already, or it is written by the board's default flasher:
+    see `exporter.hil.real_board`. `on_start` is told what was started. A port is locked against all
+    other runs of this machine, a place of a farm is acquired, and must carry `elf`.
     """
     baud = board.uart.baud if board.uart else None
     if port is not None and farm.is_place(port):
         with farm.LabgridPlace(port) as place:
             yield Line(place.open_answering(baud), partial(place.open, baud))
-        return
-    if port is not None and port != EMULATOR:
+    elif is_written(board):
+        with carrying(board, elf, None if port == EMULATOR else port, chip_id) as open_again:
+            yield Line(open_again(), open_again)
+    elif port is not None and port != EMULATOR:
         with port_opener(port, baud) as open_again:
             yield Line(open_again(), open_again)
-        return
+    else:
+        with _started(board, elf, arguments, on_start) as line:
+            yield line
+
+
+@contextmanager
+def _started(
+    board: Board,
+    elf: Path,
+    arguments: Sequence[str],
+    on_start: Callable[[RunningBoard], None] | None,
+) -> Iterator[Line]:
     with flash.start(board, elf, FlashOptions(arguments=tuple(arguments))) as running:
         if on_start is not None:
             on_start(running)

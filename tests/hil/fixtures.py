@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from exporter import board as boards
+from exporter.board import files as boards
 from tests.hil.support import REPOSITORY, dense_model, forget_boards, picture_model, saved
 
 

@@ -20,7 +20,7 @@ import numpy as np
 from elftools.elf.elffile import ELFFile
 from elftools.elf.sections import SymbolTableSection
 
-from exporter import board as boards
+from exporter.board import files as board_files
 from exporter.build import firmware as firmwares
 from exporter.build.firmware import ModelFirmware
 from exporter.build.size import measure_image
@@ -117,9 +117,10 @@ def refused(run: Run, code: int, *words: str) -> dict[str, str | None]:
 
 
 def forget_boards() -> None:
-    """Read the folder of boards anew."""
-    boards.board_names.cache_clear()
-    boards.load_board.cache_clear()
+    """Read the folder of boards anew, and know no other."""
+    board_files._own.clear()
+    board_files._supplied.cache_clear()
+    board_files._read_supplied.cache_clear()
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import cast
 
 import pytest
@@ -24,7 +25,10 @@ COUNTING = ["mps2-an386", "riscv32-virt"]
 class Spinner:
     """A device whose loop of N instructions takes `ticks(N)` ticks; None where it cannot spin."""
 
-    def __init__(self, instructions_per_tick: float | None, overhead_ticks: int = 3) -> None:
+    def __init__(
+        self, instructions_per_tick: float | None, ticks_hz: int, overhead_ticks: int = 3
+    ) -> None:
+        self.identity = SimpleNamespace(ticks_hz=ticks_hz)
         self.rate = instructions_per_tick
         self.overhead_ticks = overhead_ticks
 
@@ -36,7 +40,8 @@ class Spinner:
 
 def calibrated(rate: float | None, board: str) -> float | None:
     """What calibration makes of a device that runs `rate` instructions in a tick."""
-    return instructions_per_tick(cast(Device, Spinner(rate)), load_board(board))
+    loaded = load_board(board)
+    return instructions_per_tick(cast(Device, Spinner(rate, loaded.ticks.hz)), loaded)
 
 
 def instructions_in_a_tick(board: Board) -> int:

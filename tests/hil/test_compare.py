@@ -53,7 +53,7 @@ def names(comparison: Comparison) -> list[str]:
 def test_the_same_passes() -> None:
     comparison = compare(DOCUMENT, DOCUMENT)
     comparison.check()
-    assert len(comparison.whole) == 4
+    assert len(comparison.whole) == 5
     assert not comparison.regressions and not comparison.layers and not comparison.notes
 
 

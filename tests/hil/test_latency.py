@@ -23,7 +23,11 @@ pytest_plugins = ["tests.hil.fixtures"]
 
 pytestmark = pytest.mark.usefixtures("own_cache")
 
-TIMER_BOARDS = [board.name for board in all_boards() if board.timer is not None]
+TIMER_BOARDS = [
+    board.name
+    for board in all_boards()
+    if board.timer is not None and board.default_flasher.name in ("emulator", "native")
+]
 SAME_TIMER = ("mps2-an385", "mps2-an500")  # as mps2-an386
 LOAD = Load(period_us=5, instructions=2000)
 RUNS = 4

@@ -58,5 +58,5 @@ def test_a_device_runs_as_suits_the_board_it_says_it_is(
     name: str, share: float, guarded: bool
 ) -> None:
     device = SimpleNamespace(identity=SimpleNamespace(board=name))
-    suit(cast(Device, device))
+    suit(cast(Device, device), "/dev/ttyACM0")
     assert (device.watchdog_share, device.guarded) == (share, guarded)

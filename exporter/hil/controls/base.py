@@ -18,6 +18,7 @@ from exporter.build.firmware import ModelFirmware
 from exporter.errors import CheckFailed
 from exporter.hil.controls.image import Image
 from exporter.hil.controls.relay import Census, Relay, Tamper
+from exporter.hil.real_board import is_written
 from exporter.hil.session import EMULATOR, open_device
 from exporter.hil.vectors import kind_of
 from exporter.hil.verify import Verification, verify_device
@@ -105,8 +106,8 @@ class Bench:
 
     @property
     def takes_images(self) -> bool:
-        """Whether an image of ours can be started on the board."""
-        return self.port in (None, EMULATOR)
+        """Whether broken images are started on the board: in a real one's flash they would stay."""
+        return self.port in (None, EMULATOR) and not is_written(self.firmware.board)
 
     @cached_property
     def image(self) -> Image:
@@ -195,6 +196,8 @@ def no_images(bench: Bench) -> str | None:
     """Why a fault inside an image cannot be put on the board."""
     if bench.takes_images:
         return None
+    if is_written(bench.firmware.board):
+        return f"no broken image is written into the flash of {bench.firmware.board.name}"
     return f"nanoexport cannot put another image on the board at {bench.port}"
 
 

@@ -41,7 +41,7 @@ class Seat:
 def emulators(board: str, count: int) -> list[Seat]:
     """So many boards that this computer starts by itself."""
     names = [f"{board} {number}" for number in range(1, count + 1)] if count > 1 else [board]
-    return [Seat(name, Place(board), EMULATOR_RESTARTS) for name in names]
+    return [Seat(name, Place.named(board), EMULATOR_RESTARTS) for name in names]
 
 
 def ports(board: str, named: Sequence[tuple[str, str]]) -> list[Seat]:
@@ -51,7 +51,7 @@ def ports(board: str, named: Sequence[tuple[str, str]]) -> list[Seat]:
         raise BadInput(
             "two devices have one name", value=", ".join(doubled), allowed="each name once"
         )
-    places = [Place(board, None if port == EMULATOR else port) for _, port in named]
+    places = [Place.named(board, None if port == EMULATOR else port) for _, port in named]
     DevicePool(places)  # refuses two that are one port
     return [_seat(name, place) for (name, _), place in zip(named, places, strict=True)]
 
