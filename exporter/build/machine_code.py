@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+from exporter.build.thumb_registers import FRAME_POINTER, Literals, Registers
+
 Kind = Literal[
     "push", "call", "jump", "indirect call", "indirect jump", "own address", "unknown stack pointer"
 ]
 
 SP_RISCV = 2
 LINK_REGISTERS_RISCV = (1, 5)
-FRAME_POINTER_THUMB, LINK_REGISTER_THUMB = 7, 14
+LINK_REGISTER_THUMB = 14
 
 
 @dataclass(frozen=True)
@@ -32,17 +34,24 @@ class Event:
     value: int = 0
 
 
-def thumb_events(code: bytes, address: int) -> Iterator[Event]:
+def no_literals(address: int) -> int | None:
+    """Where the words among the code are not at hand."""
+    return None
+
+
+def thumb_events(code: bytes, address: int, literals: Literals = no_literals) -> Iterator[Event]:
     """The events of Thumb instructions that begin at `address`; no data may be among them."""
-    offset, before = 0, (0, 0)
+    offset, registers = 0, Registers(literals)
     while offset + 2 <= len(code):
         first = _half(code, offset)
         if first >> 11 in (0b11101, 0b11110, 0b11111):
             second = _half(code, offset + 2)
-            event, before = _thumb_wide(first, second, address + offset), (first, second)
+            event = _thumb_wide(first, second, address + offset)
+            registers.follow_wide(first, second)
             offset += 4
         else:
-            event, before = _thumb_narrow(first, address + offset, before), (0, 0)
+            event = _thumb_narrow(first, address + offset, registers)
+            registers.follow(first, address + offset)
             offset += 2
         if event is not None:
             yield event
@@ -52,8 +61,7 @@ def _half(code: bytes, offset: int) -> int:
     return int.from_bytes(code[offset : offset + 2], "little")
 
 
-def _thumb_narrow(half: int, address: int, before: tuple[int, int]) -> Event | None:
-    """`before`: the wide instruction just before, (0, 0) where there is none."""
+def _thumb_narrow(half: int, address: int, registers: Registers) -> Event | None:
     if half & 0xFE00 == 0xB400:  # PUSH
         return Event(address, "push", 4 * (half & 0x1FF).bit_count())
     if half & 0xFF80 == 0xB080:  # SUB SP, SP, #imm
@@ -62,22 +70,25 @@ def _thumb_narrow(half: int, address: int, before: tuple[int, int]) -> Event | N
         return Event(address, "jump", address + 4 + 2 * _signed(half, 11))
     if half & 0xF000 == 0xD000 and half >> 8 & 15 < 14:  # Bcc
         return Event(address, "jump", address + 4 + 2 * _signed(half, 8))
-    if half & 0xFF87 == 0x4685:  # MOV SP, Rm
-        return _thumb_set(half >> 3 & 15, address, before)
+    if half & 0xFD87 == 0x4485:  # ADD SP, Rm and MOV SP, Rm
+        return _thumb_stack_pointer(half, address, registers)
     kind = _thumb_register_form(half)
     return None if kind is None else Event(address, kind)
 
 
-def _thumb_set(register: int, address: int, before: tuple[int, int]) -> Event | None:
-    """The stack pointer is set: to what the frame pointer knows of, or aligned further down."""
-    first, second = before
-    made_just_before = second >> 8 & 15 == register
-    restored = first & 0xFBEF in (0xF1A7, 0xF2A7) and made_just_before  # SUB Rm, r7, #imm
-    if register == FRAME_POINTER_THUMB or restored:
+def _thumb_stack_pointer(half: int, address: int, registers: Registers) -> Event | None:
+    """It is moved by a constant, set to what the frame pointer knows of, or aligned down."""
+    register = half >> 3 & 15
+    value = registers[register]
+    is_set = half & 0x0200
+    if is_set and (register == FRAME_POINTER or (value is not None and value.kind == "frame")):
         return None
-    if first == 0xF36F and made_just_before and not second & 0x70C0:  # BFC Rm, #0, #width
-        return Event(address, "push", (2 << (second & 31)) - 4)
-    return Event(address, "unknown stack pointer")
+    if is_set and value is not None and value.kind == "aligned":
+        return Event(address, "push", (1 << value.amount) - 4)
+    if is_set or value is None or value.kind != "constant":
+        return Event(address, "unknown stack pointer")
+    distance = _signed(value.amount, 32)
+    return Event(address, "push", -distance) if distance < 0 else None
 
 
 def _thumb_register_form(half: int) -> Kind | None:
@@ -87,9 +98,7 @@ def _thumb_register_form(half: int) -> Kind | None:
         return "indirect call"
     if half & 0xFF87 == 0x4700 and register != LINK_REGISTER_THUMB:  # BX but to return
         return "indirect jump"
-    if half & 0xF800 == 0xA000:  # ADR
-        return "own address"
-    return "unknown stack pointer" if half & 0xFF87 == 0x4485 else None  # ADD SP, Rm
+    return "own address" if half & 0xF800 == 0xA000 else None  # ADR
 
 
 def _thumb_wide(first: int, second: int, address: int) -> Event | None:

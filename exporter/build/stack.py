@@ -132,10 +132,18 @@ def call_graph(elf: Path) -> dict[str, Node]:
         nodes = sorted(_functions(file, table), key=lambda node: node.address)
         data = _data_ranges(file, table) if is_thumb else []
         code, base = section.data(), section["sh_addr"]
+
+        def word_at(address: int) -> int | None:
+            word = code[address - base : address - base + 4] if address >= base else b""
+            return int.from_bytes(word, "little") if len(word) == 4 else None
+
         for node in nodes:
             for start, end in _without(node.address, node.end, data):
-                events = thumb_events if is_thumb else riscv_events
-                for event in events(code[start - base : end - base], start):
+                part = code[start - base : end - base]
+                events = (
+                    thumb_events(part, start, word_at) if is_thumb else riscv_events(part, start)
+                )
+                for event in events:
                     _enter(node, event, nodes)
     return {node.name: node for node in nodes}
 

@@ -22,7 +22,8 @@ from exporter.errors import InternalError
 from exporter.toolchain import toolchain_for
 from tests.platform.probe import need_tool
 
-BOARDS = ("mps2-an386", "riscv32-virt")
+BOARDS = ("mps2-an386", "microbit-v1", "riscv32-virt")
+LITERALS = {0x104: 0xFFFFFEF0}
 SCRIPT = "SECTIONS { .code : { *(.text .text.*) *(.rodata .rodata.*) } .data : { *(.data) } }"
 TOUCH = "#define HIDDEN __attribute__((noinline, noclone))\n#ifdef __clang__\n"
 TOUCH += "#undef HIDDEN\n#define HIDDEN __attribute__((noinline))\n#endif\n"
@@ -52,6 +53,14 @@ int model_invoke(int n, int (*f)(int)) { return f(n) + 1; }
 GROWING = """
 int model_invoke(int n);
 int model_invoke(int n) { volatile int room[n]; room[0] = n; return touch(room) + room[n - 1]; }
+"""
+LARGE = """
+HIDDEN static int large(int n) { volatile int room[301]; room[n] = n; return touch(&room[n]) + 1; }
+HIDDEN static int huge(int n) { volatile int room[3001]; room[n] = n;
+  return large(n) + touch(&room[n]) + 1; }
+HIDDEN static int aligned(int n) { volatile int room[30] __attribute__((aligned(32))); room[n] = n;
+  return huge(n) + touch(&room[n]) + 1; }
+int model_invoke(int n); int model_invoke(int n) { return aligned(n) + 1; }
 """
 ASSEMBLY = """
 HIDDEN static void pushes(void) {
@@ -100,6 +109,18 @@ def test_the_deepest_way(board: str, compiler: str, tmp_path: Path) -> None:
     stated = compiler_frames(tmp_path)
     assert {stem(name) for name in frames} <= set(stated)
     assert all(frames[name] == stated[name] for name in frames)
+
+
+@pytest.mark.toolchain
+@pytest.mark.parametrize("compiler", ["gcc", "clang"])
+@pytest.mark.parametrize("board", ["microbit-v1", "mps2-an386"])
+def test_frames_beyond_what_one_instruction_takes(
+    board: str, compiler: str, tmp_path: Path
+) -> None:
+    found = bound_of(LARGE, tmp_path, board, compiler)
+    frames = {stem(frame.function): frame.bytes for frame in found.deepest}
+    for name, least in (("aligned", 120), ("huge", 12004), ("large", 1204)):
+        assert least < frames[name] <= least + 96, name
 
 
 @pytest.mark.toolchain
@@ -181,6 +202,31 @@ def test_thumb(code: str, kind: str, value: int) -> None:
 )  # bx lr; pop; add sp; mov sp, r7; pop.w; dls lr, r0; le; cbnz
 def test_thumb_that_is_no_event(code: str) -> None:
     assert list(thumb_events(bytes.fromhex(code), 0)) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "value"),
+    [
+        ("004f" + "bd44", "push", 0x110),  # ldr r7, [pc, #0]; add sp, r7, with the word of LITERALS
+        ("8023" + "9b00" + "5b42" + "9d44", "push", 512),  # movs 128; lsls 2; rsbs; add sp, r3
+        ("8023" + "9b00" + "9d44", None, 0),  # the same given back
+        ("fe1f" + "013e" + "b546", None, 0),  # subs r6, r7, #7; subs r6, #1; mov sp, r6
+        ("6c46" + "6409" + "6401" + "a546", "push", 28),  # mov r4, sp; lsrs 5; lsls 5; mov sp, r4
+        ("6c46" + "6409" + "2401" + "a546", "unknown stack pointer", 0),  # lsls 4: not as far
+        ("6b46" + "9b1a" + "9d46", "unknown stack pointer", 0),  # mov r3, sp; subs r3, r2; mov sp
+        ("a7f10804" + "0130" + "a546", None, 0),  # sub.w r4, r7, #8; adds r0, #1; mov sp, r4
+        ("a7f10804" + "0134" + "a546", None, 0),  # adds r4, #1 in place of it
+        ("a7f10804" + "0c46" + "a546", "unknown stack pointer", 0),  # mov r4, r1
+        ("004f" + "3f68" + "bd44", "unknown stack pointer", 0),  # ldr r7, [r7] between
+        ("004f" + "80bc" + "bd44", "unknown stack pointer", 0),  # pop {r7} between
+        ("004f" + "00e0" + "bd44", "unknown stack pointer", 0),  # a branch between
+        ("004f" + "00f002f8" + "bd44", "unknown stack pointer", 0),  # a call between
+    ],
+)
+def test_a_stack_pointer_moved_by_a_register(code: str, kind: str | None, value: int) -> None:
+    events = thumb_events(bytes.fromhex(code), 0x100, LITERALS.get)
+    found = [(e.kind, e.value) for e in events if e.kind not in ("jump", "call")]
+    assert found == ([] if kind is None else [(kind, value)])
 
 
 def test_a_stack_pointer_that_is_aligned() -> None:

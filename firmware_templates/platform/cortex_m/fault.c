@@ -1,25 +1,19 @@
-/* Faults: what happened is kept in RAM that the start-up code leaves alone, then the board resets.
+/* Faults: what happened is kept in a record that outlives the reset, then the board resets.
  *
- * The handler serves NMI (the watchdog), HardFault and the faults that escalate to it while interrupts
- * are masked: all push the same frame. */
+ * The handler serves the watchdog (NMI, or an interrupt), HardFault and the faults that escalate to it
+ * while interrupts are masked: all push the same frame. */
 #include <string.h>
 
+#include "arena_guards.h"
+#include "assembly.h"
+#include "board.h"
+#include "callers.h"
+#include "fault_record.h"
+#include "fault_status.h"
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
 #include "registers.h"
-
-#define FAULT_MAGIC \
-    0x4E414E47u /* differs from what RAM holds after power-up; new with each layout */
-
-struct fault_record {
-    uint32_t magic;
-    struct platform_fault fault;
-};
-
-__attribute__((section(".noinit"))) static struct fault_record record;
-
-volatile uint32_t platform_step;
 
 /* Of the handler's assembly, and not static for its sake. */
 uint32_t fault_r4_to_r11[8];
@@ -32,23 +26,16 @@ enum { FRAME_WORDS = 8, FRAME_WORDS_FP = 26 };
 #define XPSR_THUMB (1u << 24)
 #define EXC_RETURN_NO_FP (1u << 4)
 #define EXC_RETURN_PROCESS_STACK (1u << 2)
-#define EXCEPTION_NMI 2u
+#ifdef BOARD_WATCHDOG_IRQ
+#define EXCEPTION_WATCHDOG (16u + BOARD_WATCHDOG_IRQ)
+#else
+#define EXCEPTION_WATCHDOG 2u /* NMI */
+#endif
 
 /* Where the registers of this core are in the record; PROTOCOL.md, TAKE_FAULT. */
 enum { AT_R0 = 0, AT_R4 = 4, AT_R12 = 12, AT_XPSR = 13, AT_EXC_RETURN = 14, AT_HFSR = 15 };
 
 void fault_report(const uint32_t *frame, uint32_t exc_return);
-
-/* Another image could be running by now, to which the addresses mean nothing; it may be as long. */
-static uint32_t magic_of_this_image(void)
-{
-    uint32_t hash = 0;
-    const uint8_t *id;
-    if (platform_elf_build_id(&id) >= sizeof hash) {
-        memcpy(&hash, id, sizeof hash);
-    }
-    return FAULT_MAGIC ^ hash ^ (uint32_t)(uintptr_t)linker_image_end;
-}
 
 static bool is_on_stack(uintptr_t address, uint32_t bytes)
 {
@@ -74,29 +61,20 @@ static bool frame_was_saved(const uint32_t *frame, uint32_t status)
     return !at_limit || is_code(frame[FRAME_PC], frame[FRAME_XPSR]);
 }
 
-static uint32_t fault_address(uint32_t status)
-{
-    if ((status & SCB_CFSR_BFARVALID) != 0) {
-        return SCB_BFAR;
-    }
-    return (status & SCB_CFSR_MMARVALID) != 0 ? SCB_MMFAR : 0;
-}
-
 static enum platform_fault_reason reason_of(const struct platform_fault *fault,
                                             const uint32_t *frame, uint32_t exc_return)
 {
-    if (fault->cause == EXCEPTION_NMI && watchdog_expired()) {
+    if (fault->cause == EXCEPTION_WATCHDOG && watchdog_expired()) {
         return PLATFORM_WATCHDOG;
     }
     const bool frame_below =
         (exc_return & EXC_RETURN_PROCESS_STACK) == 0 && frame < linker_stack_bottom;
-    const bool has_address = (fault->status & SCB_CFSR_MMARVALID) != 0;
+    const bool refused = fault_is_of_mpu(fault);
     if ((fault->status & SCB_CFSR_STKOF) != 0 || frame_below ||
-        (has_address && guard_is_below_stack(fault->address))) {
+        (refused && guard_is_below_stack(fault->address))) {
         return PLATFORM_STACK_OVERFLOW;
     }
-    return has_address && guard_is_of_arena(fault->address) ? PLATFORM_ARENA_OVERRUN
-                                                            : PLATFORM_FAULT;
+    return refused && guard_is_of_arena(fault->address) ? PLATFORM_ARENA_OVERRUN : PLATFORM_FAULT;
 }
 
 static void keep_frame(struct platform_fault *fault, const uint32_t *frame, uint32_t exc_return)
@@ -117,25 +95,21 @@ static void keep_frame(struct platform_fault *fault, const uint32_t *frame, uint
 /* In order of what is certain: the record counts as soon as it says what and where. */
 __attribute__((used)) void fault_report(const uint32_t *frame, uint32_t exc_return)
 {
-    struct platform_fault *const fault = &record.fault;
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     SCB_FPCCR &= ~SCB_FPCCR_LSPACT; /* else the first use of the FPU here writes to that frame */
 #endif
-    record.magic = 0;
-    memset(fault, 0, sizeof *fault);
+    struct platform_fault *const fault = fault_record_begin();
     __asm__ volatile("mrs %0, ipsr" : "=r"(fault->cause));
     fault->step = platform_step;
-    fault->status = SCB_CFSR;
-    fault->address = fault_address(fault->status);
+    fault->status = fault_status();
     fault->sp = (uint32_t)(uintptr_t)frame;
-    fault->registers[AT_HFSR] = SCB_HFSR;
+    fault->registers[AT_HFSR] = fault_hard_status();
     fault->registers[AT_EXC_RETURN] = exc_return;
     memcpy(&fault->registers[AT_R4], fault_r4_to_r11, sizeof fault_r4_to_r11);
-    fault->reason = reason_of(fault, frame, exc_return);
     keep_frame(fault, frame, exc_return);
-    __asm__ volatile("" ::: "memory");
-    record.magic = magic_of_this_image();
-    __asm__ volatile("" ::: "memory");
+    fault->address = fault_address(fault);
+    fault->reason = reason_of(fault, frame, exc_return);
+    fault_record_counts();
     find_callers(fault->sp, fault->callers, PLATFORM_FAULT_CALLERS);
     platform_reset();
 }
@@ -146,55 +120,41 @@ __attribute__((used)) void fault_report(const uint32_t *frame, uint32_t exc_retu
  * B1.5.15), until the watchdog's NMI or reset. */
 __attribute__((naked)) void fault_handler(void)
 {
-    __asm__ volatile(
-        "movw r2, #:lower16:fault_in_handler\n\t"
-        "movt r2, #:upper16:fault_in_handler\n\t"
-        "ldr r3, [r2]\n\t"
-        "cbnz r3, 2f\n\t"
-        "mov r3, #1\n\t"
-        "str r3, [r2]\n\t"
-        "tst lr, #4\n\t" /* EXC_RETURN_PROCESS_STACK */
-        "ite eq\n\t"
-        "mrseq r0, msp\n\t"
-        "mrsne r0, psp\n\t"
-        "mov r1, lr\n\t"
-        "movw r2, #:lower16:fault_r4_to_r11\n\t"
-        "movt r2, #:upper16:fault_r4_to_r11\n\t"
-        "stmia r2, {r4-r11}\n\t"
-        "movw r2, #:lower16:(linker_stack_bottom + 512)\n\t" /* more than is used here */
-        "movt r2, #:upper16:(linker_stack_bottom + 512)\n\t"
-        "movw r3, #:lower16:linker_stack_top\n\t"
-        "movt r3, #:upper16:linker_stack_top\n\t"
-        "mrs r4, msp\n\t"
-        "cmp r4, r2\n\t"
-        "blo 1f\n\t"
-        "cmp r4, r3\n\t"
-        "bls 3f\n"
-        "1: msr msp, r3\n"
-        "3: b fault_report\n"
-        "2: movw r3, #:lower16:linker_stack_top\n\t"
-        "movt r3, #:upper16:linker_stack_top\n\t"
-        "msr msp, r3\n\t"
-        "b platform_reset");
+    __asm__ volatile(ASSEMBLY_UNIFIED "ldr r2, =fault_in_handler\n\t"
+                                      "ldr r3, [r2]\n\t"
+                                      "cmp r3, #0\n\t"
+                                      "bne 4f\n\t"
+                                      "movs r3, #1\n\t"
+                                      "str r3, [r2]\n\t"
+                                      "mov r1, lr\n\t"
+                                      "mrs r0, msp\n\t"
+                                      "lsls r2, r1, #29\n\t" /* EXC_RETURN_PROCESS_STACK */
+                                      "bpl 1f\n\t"
+                                      "mrs r0, psp\n"
+                                      "1: ldr r2, =fault_r4_to_r11\n\t"
+                                      "stmia r2!, {r4-r7}\n\t"
+                                      "mov r4, r8\n\t"
+                                      "mov r5, r9\n\t"
+                                      "mov r6, r10\n\t"
+                                      "mov r7, r11\n\t"
+                                      "stmia r2!, {r4-r7}\n\t"
+                                      "ldr r2, =linker_stack_bottom + 512\n\t" /* > used here */
+                                      "ldr r3, =linker_stack_top\n\t"
+                                      "mrs r4, msp\n\t"
+                                      "cmp r4, r2\n\t"
+                                      "blo 2f\n\t"
+                                      "cmp r4, r3\n\t"
+                                      "bls 3f\n"
+                                      "2: msr msp, r3\n"
+                                      "3: bl fault_report\n" /* which does not return */
+                                      "4: ldr r3, =linker_stack_top\n\t"
+                                      "msr msp, r3\n\t"
+                                      "bl platform_reset\n\t"
+                                      ".ltorg");
 }
 
 void fault_init(void)
 {
     guard_stack();
-    SCB_SHCSR |= SCB_SHCSR_FAULTS;
-#ifdef NANO_TRAP_UNALIGNED
-    SCB_CCR |= SCB_CCR_DIV_0_TRP | SCB_CCR_UNALIGN_TRP;
-#else
-    SCB_CCR = (SCB_CCR | SCB_CCR_DIV_0_TRP) & ~SCB_CCR_UNALIGN_TRP;
-#endif
-}
-
-const struct platform_fault *platform_last_fault(void)
-{
-    return record.magic == magic_of_this_image() ? &record.fault : NULL;
-}
-
-void platform_forget_fault(void)
-{
-    record.magic = 0;
+    fault_traps_init();
 }

@@ -3,18 +3,13 @@
  * The unit protects whole blocks of 32 bytes. Stores there are a MemManage fault that names address and
  * instruction; reads next to the arena stay allowed. Without a unit nothing is protected, and the stack
  * ends where RAM does. */
+#include "arena_guards.h"
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
 #include "registers.h"
 
-enum { BLOCK_BYTES = 32, BELOW_STACK_LOG2_BYTES = 12, ARENA_GUARDS = 2 };
-
-/* What can be protected next to the arena: from, and one past the end. */
-static struct {
-    uint32_t start, end;
-} arena_guards[ARENA_GUARDS];
-static uint32_t arena_guard_count;
+enum { BLOCK_BYTES = 32, REGION_BLOCKS = 8, BELOW_STACK_LOG2_BYTES = 12 };
 
 static uint32_t region_count(void)
 {
@@ -27,6 +22,19 @@ static void enable(void)
     __asm__ volatile("dsb\n\tisb" ::: "memory");
 }
 
+/* A boot loader may have left regions, and those of higher numbers would count before ours. */
+static void forget_regions(void)
+{
+    if (region_count() != 0) {
+        __asm__ volatile("dmb" ::: "memory");
+        MPU_CTRL = 0;
+    }
+    for (uint32_t region = 0; region < region_count(); region++) {
+        MPU_RNR = region;
+        MPU_RASR = 0; /* RLAR of Armv8-M is there, too */
+    }
+}
+
 #if defined(__ARM_ARCH_8M_MAIN__) || defined(__ARM_ARCH_8_1M_MAIN__)
 
 enum { FIRST_OF_ARENA = 0 };
@@ -34,6 +42,7 @@ enum { FIRST_OF_ARENA = 0 };
 /* The stack has a register of its own, set by reset_handler. */
 void guard_stack(void)
 {
+    forget_regions();
 }
 
 /* One region; returns the next one's number. DDI 0553. */
@@ -55,6 +64,7 @@ enum { OF_STACK = 0, FIRST_OF_ARENA = 1 };
 /* The pages below the stack, where some boards answer. */
 void guard_stack(void)
 {
+    forget_regions();
     if (region_count() != 0) {
         const uint32_t end = (uint32_t)(uintptr_t)linker_stack_bottom;
         MPU_RBAR = (end - (1u << BELOW_STACK_LOG2_BYTES)) | MPU_RBAR_VALID | OF_STACK;
@@ -63,14 +73,16 @@ void guard_stack(void)
     }
 }
 
-/* A region is as long as it is aligned, so one for each block: a guard has two at most. */
+/* One region for each block, of which a guard has two at most: an eighth of the shortest region that
+ * can be had in parts (SRD of MPU_RASR), which is the shortest of all on Armv6-M. */
 static uint32_t protect(uint32_t region, uint32_t start, uint32_t end, bool on)
 {
-    const uint32_t rights = MPU_RASR_SIZE(5u) | MPU_RASR_READ_ONLY | MPU_RASR_WRITE_BACK |
+    const uint32_t rights = MPU_RASR_SIZE(8u) | MPU_RASR_READ_ONLY | MPU_RASR_WRITE_BACK |
                             MPU_RASR_XN | (on ? MPU_RASR_ENABLE : 0);
     for (uint32_t block = start; block < end && region < region_count(); block += BLOCK_BYTES) {
-        MPU_RBAR = block | MPU_RBAR_VALID | region;
-        MPU_RASR = rights;
+        const uint32_t eighth = block / BLOCK_BYTES % REGION_BLOCKS;
+        MPU_RBAR = (block - eighth * BLOCK_BYTES) | MPU_RBAR_VALID | region;
+        MPU_RASR = rights | MPU_RASR_ONLY_EIGHTH(eighth);
         region++;
     }
     return region;
@@ -78,16 +90,9 @@ static uint32_t protect(uint32_t region, uint32_t start, uint32_t end, bool on)
 
 #endif
 
-void platform_guard(const void *start, uint32_t bytes)
+uint32_t guard_block_bytes(void)
 {
-    const uint32_t first = (uint32_t)(uintptr_t)start;
-    const uint32_t from = (first + BLOCK_BYTES - 1u) & ~(BLOCK_BYTES - 1u);
-    const uint32_t to = (first + bytes) & ~(BLOCK_BYTES - 1u);
-    if (from < to && arena_guard_count < ARENA_GUARDS) {
-        arena_guards[arena_guard_count].start = from;
-        arena_guards[arena_guard_count].end = to;
-        arena_guard_count++;
-    }
+    return BLOCK_BYTES;
 }
 
 void platform_guards_enforce(bool on)
@@ -99,16 +104,6 @@ void platform_guards_enforce(bool on)
     if (region_count() != 0) {
         enable();
     }
-}
-
-bool guard_is_of_arena(uint32_t address)
-{
-    for (uint32_t i = 0; i < arena_guard_count; i++) {
-        if (address >= arena_guards[i].start && address < arena_guards[i].end) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool guard_is_below_stack(uint32_t address)

@@ -16,16 +16,21 @@ void uart_init(void);
 void fault_init(void);
 extern uint32_t fault_in_handler;
 
-/* callers.c: up to `capacity` return addresses on the stack from `sp` upwards. */
-void find_callers(uint32_t sp, uint32_t *callers, uint32_t capacity);
-
 /* guard.c: what the memory protection unit keeps out of bounds. */
 void guard_stack(void);
 bool guard_is_below_stack(uint32_t address);
-bool guard_is_of_arena(uint32_t address);
 
-/* Whether the watchdog is why the handler of the NMI runs. */
+/* Whether the watchdog is why the handler of the NMI, or of its interrupt, runs. */
 bool watchdog_expired(void);
+
+/* What a chip wants first, before .data and .bss are there. With a boot loader that expects the chip as it
+ * is after reset: goes there, if the last boot asked for it. */
+void chip_at_reset(void);
+
+/* hold.c: all interrupts wait, but that of a watchdog. Ranked once, before any is enabled. */
+void interrupts_rank(void);
+void interrupts_hold(void);
+void interrupts_release(void);
 
 static inline void interrupts_mask(void)
 {

@@ -20,7 +20,8 @@ struct vector_table {
     handler interrupts[BOARD_IRQ_COUNT];    /* exception numbers from 16 */
 };
 
-/* DDI 0403E, B1.5.2. Entries left out are 0: a jump there is a fault, and is reported as one. */
+/* DDI 0403E, B1.5.2. Entries left out are 0: a jump there is a fault, and is reported as one. The core
+ * finds the table at address 0, or where a boot loader or reset_handler says (VTOR). */
 __attribute__((section(".vectors"), used)) static const struct vector_table vectors = {
     .stack_top = linker_stack_top,
     .exceptions =
@@ -46,6 +47,9 @@ __attribute__((section(".vectors"), used)) static const struct vector_table vect
 #ifdef BOARD_TICKS_IRQ
             [BOARD_TICKS_IRQ] = ticks_interrupt,
 #endif
+#ifdef BOARD_WATCHDOG_IRQ
+            [BOARD_WATCHDOG_IRQ] = fault_handler,
+#endif
         },
 };
 
@@ -64,6 +68,9 @@ __attribute__((noinline)) static _Noreturn void start_c(void)
 
 _Noreturn void reset_handler(void)
 {
+#if defined(BOARD_CHIP_LOADER) || defined(BOARD_CHIP_APPROTECT)
+    chip_at_reset();
+#endif
     fault_in_handler = 0; /* from here on, before .bss is cleared, a fault can be reported */
 #if defined(__ARM_FP) || defined(__ARM_FEATURE_MVE)
     SCB_CPACR |= SCB_CPACR_CP10_CP11;
@@ -71,7 +78,9 @@ _Noreturn void reset_handler(void)
 #if defined(__ARM_ARCH_8M_MAIN__) || defined(__ARM_ARCH_8_1M_MAIN__)
     __asm__ volatile("msr msplim, %0" ::"r"(linker_stack_bottom));
 #endif
+#ifdef BOARD_CORE_HAS_VTOR
     SCB_VTOR = (uint32_t)(uintptr_t)&vectors;
+#endif
     __asm__ volatile("dsb\n\tisb" ::: "memory");
     start_c();
 }
@@ -81,6 +90,7 @@ void platform_init(void)
     fault_init();
     clock_init();
     boots_init();
+    interrupts_rank();
     ticks_init();
     uart_init();
     interrupts_unmask();
@@ -93,22 +103,4 @@ _Noreturn void platform_reset(void)
     __asm__ volatile("dsb" ::: "memory");
     for (;;) {
     }
-}
-
-uint32_t platform_image_bytes(void)
-{
-    return (uint32_t)((uintptr_t)linker_image_end - (uintptr_t)linker_image_start);
-}
-
-bool platform_image(const uint8_t **start)
-{
-    *start = (const uint8_t *)linker_image_start;
-    return true;
-}
-
-size_t platform_elf_build_id(const uint8_t **id)
-{
-    const uintptr_t start = (uintptr_t)linker_build_id, end = (uintptr_t)linker_build_id_end;
-    *id = linker_build_id;
-    return end > start ? end - start : 0; /* linked without one, the note is empty */
 }

@@ -1,38 +1,18 @@
-/* Faults: what happened is kept in RAM that the start-up code leaves alone, then the board resets. */
+/* Faults: what happened is kept in a record that outlives the reset, then the board resets. */
 #include <string.h>
 
+#include "arena_guards.h"
+#include "callers.h"
+#include "fault_record.h"
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
 #include "registers.h"
 
-#define FAULT_MAGIC \
-    0x4E414E47u /* differs from what RAM holds after power-up; new with each layout */
-
-struct fault_record {
-    uint32_t magic;
-    struct platform_fault fault;
-};
-
-__attribute__((section(".noinit"))) static struct fault_record record;
-
-volatile uint32_t platform_step;
-
-/* Another image could be running by now, to which the addresses mean nothing; it may be as long. */
-static uint32_t magic_of_this_image(void)
-{
-    uint32_t hash = 0;
-    const uint8_t *id;
-    if (platform_elf_build_id(&id) >= sizeof hash) {
-        memcpy(&hash, id, sizeof hash);
-    }
-    return FAULT_MAGIC ^ hash ^ (uint32_t)(uintptr_t)linker_image_end;
-}
-
 static enum platform_fault_reason reason_of(const struct platform_fault *fault)
 {
-    if (fault->cause == MCAUSE_TIMER) {
-        return PLATFORM_WATCHDOG; /* an interrupt of the load would have been served */
+    if ((fault->cause & MCAUSE_INTERRUPT) != 0) {
+        return PLATFORM_WATCHDOG; /* any other interrupt would have been served */
     }
     const bool by_store = fault->cause == MCAUSE_STORE_ACCESS;
     const bool has_address =
@@ -47,9 +27,7 @@ static enum platform_fault_reason reason_of(const struct platform_fault *fault)
 /* In order of what is certain: the record counts as soon as it says what and where. */
 _Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause)
 {
-    struct platform_fault *const fault = &record.fault;
-    record.magic = 0;
-    memset(fault, 0, sizeof *fault);
+    struct platform_fault *const fault = fault_record_begin();
     fault->step = platform_step;
     fault->cause = cause;
     fault->address = CSR_READ(mtval);
@@ -58,9 +36,7 @@ _Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause)
     fault->sp = frame->sp;
     fault->reason = reason_of(fault);
     memcpy(fault->registers, frame->registers, sizeof fault->registers);
-    __asm__ volatile("" ::: "memory");
-    record.magic = magic_of_this_image();
-    __asm__ volatile("" ::: "memory");
+    fault_record_counts();
     find_callers(fault->sp, fault->callers, PLATFORM_FAULT_CALLERS);
     platform_reset();
 }
@@ -68,14 +44,4 @@ _Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause)
 void fault_init(void)
 {
     guard_stack();
-}
-
-const struct platform_fault *platform_last_fault(void)
-{
-    return record.magic == magic_of_this_image() ? &record.fault : NULL;
-}
-
-void platform_forget_fault(void)
-{
-    record.magic = 0;
 }

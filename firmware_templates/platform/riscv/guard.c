@@ -4,19 +4,14 @@
  * locked, which binds machine mode. Those of the arena are not, as the start-up code has to clear the
  * memory there and a lock may outlast a reset (in QEMU 7.2 it does): a run is bound by them because its
  * loads and stores are made with the rights of user mode (MPRV, 3.1.6.3). */
+#include "arena_guards.h"
 #include "interrupts.h"
 #include "linker_symbols.h"
 #include "platform.h"
 #include "registers.h"
 
 /* Below the guard that the linker leaves, for frames that reach over it. */
-enum { BELOW_STACK_BYTES = 4096, ARENA_GUARDS = 2 };
-
-/* What is protected next to the arena: from, and one past the end. */
-static struct {
-    uint32_t start, end;
-} arena_guards[ARENA_GUARDS];
-static uint32_t arena_guard_count;
+enum { BELOW_STACK_BYTES = 4096 };
 
 static uint32_t below_stack(void)
 {
@@ -32,28 +27,12 @@ void guard_stack(void)
 }
 
 /* The least that a range may begin and end on: an entry that is off has all ones for it (3.7.1). */
-static uint32_t granularity_bytes(void)
+uint32_t guard_block_bytes(void)
 {
     CSR_CLEAR(pmpcfg0, PMPCFG(2, 0xFFu) | PMPCFG(3, 0xFFu));
     CSR_WRITE(pmpaddr2, UINT32_MAX);
     const uint32_t ones = CSR_READ(pmpaddr2);
     return 4u * (ones & (0u - ones));
-}
-
-void platform_guard(const void *start, uint32_t bytes)
-{
-    static uint32_t block_bytes;
-    if (block_bytes == 0) {
-        block_bytes = granularity_bytes();
-    }
-    const uint32_t first = (uint32_t)(uintptr_t)start;
-    const uint32_t from = (first + block_bytes - 1u) & ~(block_bytes - 1u);
-    const uint32_t to = (first + bytes) & ~(block_bytes - 1u);
-    if (from < to && arena_guard_count < ARENA_GUARDS) {
-        arena_guards[arena_guard_count].start = from;
-        arena_guards[arena_guard_count].end = to;
-        arena_guard_count++;
-    }
 }
 
 /* Entries 2 to 5 are the guards, entry 6 is all of memory, which user mode may access otherwise. A trap
@@ -82,16 +61,6 @@ void platform_guards_enforce(bool on)
         CSR_CLEAR(pmpcfg0, PMPCFG(3, 0xFFu));
         CSR_WRITE(pmpcfg1, 0);
     }
-}
-
-bool guard_is_of_arena(uint32_t address)
-{
-    for (uint32_t i = 0; i < arena_guard_count; i++) {
-        if (address >= arena_guards[i].start && address < arena_guards[i].end) {
-            return true;
-        }
-    }
-    return false;
 }
 
 bool guard_is_below_stack(uint32_t address)

@@ -12,6 +12,7 @@ struct trap_frame {
 };
 
 void reset_handler(void);
+void trap_table(void);
 void trap_handler(void);
 void trap_dispatch(const struct trap_frame *frame);
 _Noreturn void fault_report(const struct trap_frame *frame, uint32_t cause);
@@ -20,13 +21,19 @@ bool timer_interrupt(void); /* false: the timer is not why it was called */
 
 void fault_init(void);
 
-/* callers.c: up to `capacity` return addresses on the stack from `sp` upwards. */
-void find_callers(uint32_t sp, uint32_t *callers, uint32_t capacity);
-
 /* guard.c: what physical memory protection keeps out of bounds. */
 void guard_stack(void);
 bool guard_is_below_stack(uint32_t address);
-bool guard_is_of_arena(uint32_t address);
+
+/* The driver of the interrupt controller. All of it is off after controller_init; a cause that is not
+ * that of an enabled device is no interrupt of it. */
+void controller_init(void);
+void controller_enable(uint32_t irq);
+bool controller_dispatch(uint32_t cause);
+
+/* The driver of the chip: what a boot ROM left running, and its reset, which may take a moment. */
+void chip_init(void);
+void chip_reset(void);
 
 void ticks_init(void);
 void uart_init(void);

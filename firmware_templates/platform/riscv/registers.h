@@ -1,4 +1,4 @@
-/* Control and status registers, and the interrupt controller: the few that this platform uses.
+/* Control and status registers: the few that this platform uses.
  *
  * Numbers in comments are sections of the RISC-V Instruction Set Manual, Volume II (20211203). */
 #ifndef NANO_RISCV_REGISTERS_H
@@ -28,6 +28,7 @@
 #define MIE_MTIE (1u << 7)    /* the machine timer */
 #define MCAUSE_LOAD_ACCESS 5u /* 3.1.15 */
 #define MCAUSE_STORE_ACCESS 7u
+#define MCAUSE_INTERRUPT (1u << 31)
 #define MCAUSE_TIMER 0x80000007u
 #define MCAUSE_EXTERNAL 0x8000000Bu
 
@@ -38,11 +39,5 @@
 #define PMPCFG_TOP_OF_RANGE (1u << 3) /* from the address of the entry before to that of this one */
 #define PMPCFG_NAPOT (3u << 3) /* with an address of all ones: all of memory */
 #define PMPCFG_LOCKED (1u << 7) /* binds machine mode too */
-
-/* RISC-V PLIC Specification 1.0.0: memory map, context 0 is machine mode of hart 0. */
-#define PLIC_PRIORITY(irq) REGISTER(BOARD_PLIC_BASE + 4u * (irq))
-#define PLIC_ENABLE(irq) REGISTER(BOARD_PLIC_BASE + 0x2000u + 4u * ((irq) / 32u))
-#define PLIC_THRESHOLD REGISTER(BOARD_PLIC_BASE + 0x200000u)
-#define PLIC_CLAIM REGISTER(BOARD_PLIC_BASE + 0x200004u)
 
 #endif

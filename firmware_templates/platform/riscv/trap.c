@@ -7,6 +7,18 @@
 #include "platform.h"
 #include "registers.h"
 
+/* For mtvec. Cores that take every trap at one address begin with the first entry; those that take each
+ * interrupt at an address of its own (ESP32-C3) find the same way from there, and want 256 bytes aligned. */
+__attribute__((naked, aligned(256), used)) void trap_table(void)
+{
+    __asm__ volatile(".option push\n\t"
+                     ".option norvc\n\t"
+                     ".rept 32\n\t"
+                     "j trap_handler\n\t"
+                     ".endr\n\t"
+                     ".option pop");
+}
+
 /* Saves what a C function may change, and more for the report of a fault; offsets are those of struct
  * trap_frame. Addresses are relative to gp, which a program that went wrong may have changed. */
 __attribute__((naked, aligned(4), used)) void trap_handler(void)
@@ -76,12 +88,7 @@ __attribute__((used)) void trap_dispatch(const struct trap_frame *frame)
         return;
     }
 #endif
-    if (cause != MCAUSE_EXTERNAL) {
+    if (!controller_dispatch(cause)) {
         fault_report(frame, cause);
     }
-    const uint32_t irq = PLIC_CLAIM;
-    if (irq == BOARD_UART_IRQ) {
-        uart_interrupt();
-    }
-    PLIC_CLAIM = irq; /* writing it back completes the interrupt */
 }

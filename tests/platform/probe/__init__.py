@@ -16,12 +16,13 @@ from exporter import process
 from exporter.board import Board, all_boards
 from exporter.build import Firmware, build
 from exporter.errors import MissingTool
-from exporter.flash import Emulator
+from exporter.flash import RunningBoard
 from exporter.render.platform import render_platform
 from exporter.toolchain import ToolchainName
 
 SOURCE = Path(__file__).with_name("main.c")
-EMULATED = [board.name for board in all_boards() if board.evidence == "emulated"]
+EMULATED = [board.name for board in all_boards() if board.default_flasher.name == "emulator"]
+"""The boards of QEMU. The Pico's emulator has tests of its own: test_rp2040.py."""
 
 GREETING = 0xB007C0DE
 
@@ -55,12 +56,13 @@ def build_probe(
     toolchain: ToolchainName = "gcc",
     optimize: str = "speed",
     options: Sequence[str] = (),
+    main: str | None = None,
 ) -> Firmware:
-    """The probe, built for a board."""
+    """The probe, or another `main`, built for a board."""
     need_tool("cmake", "ninja", board.compilers[toolchain].program)
     files = render_platform(
         board,
-        app={"main.c": SOURCE.read_text(encoding="utf-8")},
+        app={"main.c": main or SOURCE.read_text(encoding="utf-8")},
         toolchain=toolchain,
         optimize=optimize,
         model_sources=[],
@@ -82,7 +84,7 @@ class Probe:
         assert struct.unpack("<I", self.receive(4)) == (GREETING,)
 
     @classmethod
-    def on(cls, emulator: Emulator) -> Probe:
+    def on(cls, emulator: RunningBoard) -> Probe:
         """The probe in an emulator."""
         return cls(emulator.connection)
 

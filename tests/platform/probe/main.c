@@ -95,7 +95,13 @@ static void watch_ticks(uint32_t count)
 #if defined(__arm__)
 __attribute__((naked, noinline)) static void use_stack(__attribute__((unused)) uint32_t bytes)
 {
-    __asm__ volatile("sub sp, sp, r0\n\tstr r0, [sp]\n\tadd sp, sp, r0\n\tbx lr");
+    __asm__ volatile(".syntax unified\n\t"
+                     "mov r1, sp\n\t"
+                     "subs r2, r1, r0\n\t"
+                     "mov sp, r2\n\t"
+                     "str r0, [r2]\n\t"
+                     "mov sp, r1\n\t"
+                     "bx lr");
 }
 #else
 __attribute__((naked, noinline)) static void use_stack(__attribute__((unused)) uint32_t bytes)

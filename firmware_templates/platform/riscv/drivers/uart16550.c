@@ -33,10 +33,7 @@ void uart_init(void)
     UART_LCR = UART_LCR_8N1;
     UART_FCR = UART_FCR_ENABLE;
     UART_IER = UART_IER_RECEIVED;
-    PLIC_PRIORITY(BOARD_UART_IRQ) = 1;
-    PLIC_ENABLE(BOARD_UART_IRQ) = 1u << (BOARD_UART_IRQ % 32u);
-    PLIC_THRESHOLD = 0;
-    CSR_SET(mie, MIE_MEIE);
+    controller_enable(BOARD_UART_IRQ);
 }
 
 /* Takes what has arrived. Where the ring is full the interrupt goes off, so that the sender is held
