@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 import pydantic
 
-from exporter.board.parts import Address, ChipId, Data, UsbId, Word
+from exporter.board.parts import Address, ChipId, CoreId, Data, UsbId, Word
 
 
 class NativeSettings(Data):
@@ -40,6 +40,11 @@ class Stm32RomSettings(Data):
     first_page: int = pydantic.Field(
         default=0, ge=0, description="the number that the loader gives the region's first page"
     )
+    requires: tuple[ChipId, ...] = pydantic.Field(
+        default=(),
+        description="words that must read so before anything is erased: options of the chip by "
+        "which its pages have the board's sizes",
+    )
     entry: str = pydantic.Field(description="what a person does to enter the loader")
 
 
@@ -52,6 +57,11 @@ class EspRomSettings(Data):
         description="bin: raw, from the start of the flash region; esp: made by elf2image"
     )
     offset: int = pydantic.Field(ge=0, description="of the image in the flash")
+    least_revision: str = pydantic.Field(
+        default="0.0",
+        pattern=r"^\d+\.\d+$",
+        description="of the chip, as esptool tells it: ROMs before it do not start such an image",
+    )
 
 
 class Uf2Settings(Data):
@@ -69,8 +79,8 @@ class DaplinkSettings(Data):
 
     name: Literal["daplink"]
     volume: str = pydantic.Field(description="label of the drive")
-    unique_id_prefix: str = pydantic.Field(
-        description="Unique ID in DETAILS.TXT begins with the board's number"
+    unique_id_prefixes: tuple[str, ...] = pydantic.Field(
+        min_length=1, description="Unique ID in DETAILS.TXT begins with one of the board's numbers"
     )
 
 
@@ -79,9 +89,10 @@ class GdbRemoteSettings(Data):
 
     name: Literal["gdb_remote"]
     gdb: str = "gdb-multiarch"
-    chip_id: ChipId | None = None
+    chip_id: ChipId | CoreId | None = None
     monitor_reset: str = pydantic.Field(
-        default="reset halt", description="the server's command, after `monitor`"
+        default="reset",
+        description="the command, after `monitor`, of a server that is none of those",
     )
 
 
@@ -102,18 +113,23 @@ class OpenocdSettings(Data):
 
 
 class NrfDfuSettings(Data):
-    """Nordic's serial DFU boot loader."""
+    """A serial DFU boot loader of the kind of Nordic's SDK 11, as Adafruit's for nRF52."""
 
     name: Literal["nrf_dfu"]
-    hardware_version: int = pydantic.Field(ge=0)
-    softdevice_ids: tuple[Word, ...] = pydantic.Field(
-        default=(0,), description="that the image runs with; 0: none"
+    application_origin: Address = pydantic.Field(
+        description="what the loader starts: 0x1000, behind the MBR, or the end of the SoftDevice"
+    )
+    device_type: int = pydantic.Field(
+        default=0x52, ge=0, lt=2**16, description="the loader refuses a package for another one"
+    )
+    softdevice_ids: tuple[Annotated[int, pydantic.Field(ge=0, lt=2**16)], ...] = pydantic.Field(
+        default=(0xFFFE,), min_length=1, description="one of them must be there; 0xFFFE: any"
     )
     entry: str = pydantic.Field(description="what a person does to enter the loader")
 
 
 class BossaSettings(Data):
-    """A SAM-BA boot loader, as Arduino's on USB."""
+    """Arduino's boot loader of the Nano 33 BLE, which speaks SAM-BA over USB."""
 
     name: Literal["bossa"]
     offset: int = pydantic.Field(ge=0, description="bossac --offset: from the flash it sees")

@@ -10,12 +10,15 @@ import pydantic
 from exporter.board.flashers import FlasherSettings
 from exporter.board.parts import (
     Address,
+    Boot,
+    BootLoader,
     Bytes,
     Chip,
     Clock,
     Compiler,
     Data,
     Emulator,
+    InterruptController,
     Link,
     MemoryRegion,
     Placeable,
@@ -47,8 +50,14 @@ class Board(Data):
     stack_bytes: Bytes
     link_chunk_bytes: Bytes = pydantic.Field(description="largest payload of one link frame")
     link: Link | None = pydantic.Field(default=None, description="absent: there is no real board")
+    boot: Boot | None = pydantic.Field(
+        default=None, description="absent: the chip starts at the vector table, or at the entry"
+    )
     clock: Clock | None = pydantic.Field(
         default=None, description="absent: the clocks are right after reset"
+    )
+    interrupts: InterruptController | None = pydantic.Field(
+        default=None, description="absent: the core has its own"
     )
     uart: Uart | None = None
     timer: Timer | None = pydantic.Field(
@@ -60,6 +69,12 @@ class Board(Data):
     )
     chip: Chip | None = pydantic.Field(
         default=None, description="absent: no unique id, and a reset is all that a loader needs"
+    )
+    boot_loader: BootLoader | None = pydantic.Field(
+        default=None, description="absent: there is no boot loader of ours for it"
+    )
+    loader_request: Address | None = pydantic.Field(
+        default=None, description="of a board behind its boot loader: the word that asks for it"
     )
     registers: dict[str, Address] = pydantic.Field(
         default_factory=dict, description="base addresses of other peripherals the platform uses"

@@ -39,6 +39,11 @@ class MemoryRegion(Data):
     )
     origin: Address
     bytes: Bytes
+    data_origin: Address | None = pydantic.Field(
+        default=None,
+        description="where loads see the same bytes, where that is not the origin: a chip whose "
+        "instruction bus and data bus have addresses of their own for one flash",
+    )
     pages: tuple[Pages, ...] = pydantic.Field(
         default=(),
         description="from the origin on: what is erased at once. Needed to flash a real board",
@@ -61,6 +66,11 @@ class MemoryRegion(Data):
     def end(self) -> int:
         """One past the last address."""
         return self.origin + self.bytes
+
+    def has(self, start: int, size: int) -> bool:
+        """Whether these bytes lie in it, at the addresses of instructions or of loads."""
+        origins = (self.origin,) if self.data_origin is None else (self.origin, self.data_origin)
+        return any(one <= start <= start + size <= one + self.bytes for one in origins)
 
     @pydantic.model_validator(mode="after")
     def _arena_can_be_written(self) -> Self:
@@ -93,6 +103,12 @@ class Device(Data):
     )
 
 
+class Boot(Device):
+    """What the chip's boot ROM asks for before it starts an image: a stage of its own, or a block
+    that describes the image. Absent where a vector table is enough.
+    """
+
+
 class Clock(Device):
     """What sets the clocks up; absent where they are right after reset."""
 
@@ -100,6 +116,12 @@ class Clock(Device):
     reset_hz: int = pydantic.Field(
         gt=0, description="after reset, and where an oscillator or PLL does not start in time"
     )
+
+
+class InterruptController(Device):
+    """What brings the interrupts of devices to a core that has no controller of its own."""
+
+    base_address: Address
 
 
 class Uart(Device):
@@ -145,11 +167,35 @@ class Watchdog(Device):
     """What ends a run that hangs, with a report of where it hung."""
 
     base_address: Address | None = None
+    irq: int | None = pydantic.Field(
+        default=None, ge=0, description="absent where its end is a non-maskable interrupt or trap"
+    )
     clock_hz: int = pydantic.Field(ge=1000)
 
 
 class Chip(Device):
     """What only this chip has: its unique id, and the way into its boot loader."""
+
+
+class BootLoader(Data):
+    """Our own serial boot loader: docs/boot_loader.md. Its drivers serve it alone."""
+
+    flash_driver: str = pydantic.Field(description="a file of boot_loader/drivers")
+    uart_driver: str = pydantic.Field(description="a file of boot_loader/drivers")
+    timer_driver: str = pydantic.Field(description="a file of boot_loader/drivers")
+    product_id: int = pydantic.Field(
+        ge=0x1000, lt=2**16, description="its answer to Get ID; those of ST's chips have 12 bits"
+    )
+    window_ms: int = pydantic.Field(
+        default=800,
+        ge=100,
+        le=5000,
+        description="how long it listens at each reset before it starts the application; "
+        "stm32loader calls 500 ms after it lets go of the reset line",
+    )
+    parameters: dict[ParameterName, Word] = pydantic.Field(
+        default_factory=dict, description="what the drivers ask for: `gpio` is LOADER_GPIO"
+    )
 
 
 class ChipId(Data):
@@ -158,6 +204,24 @@ class ChipId(Data):
     address: Address
     mask: Word = 0xFFFFFFFF
     value: Word
+
+    @property
+    def place(self) -> str:
+        """For people: where it is read."""
+        return f"its register 0x{self.address:08X}"
+
+
+class CoreId(Data):
+    """A register of the core that tells it from others, where the chip has no `ChipId`."""
+
+    register_name: str = pydantic.Field(pattern=r"^[a-z][a-z0-9]*$", description="as GDB has it")
+    mask: Word = 0xFFFFFFFF
+    value: Word
+
+    @property
+    def place(self) -> str:
+        """For people: where it is read."""
+        return f"its register {self.register_name}"
 
 
 class Compiler(Data):
@@ -182,6 +246,10 @@ class UsbId(Data):
     pid: int = pydantic.Field(ge=0, lt=2**16)
     product: str | None = pydantic.Field(
         default=None, description="part of the product string, where others share vid and pid"
+    )
+    shared: bool = pydantic.Field(
+        default=False,
+        description="a bridge that other devices have, too: asked only where its port is named",
     )
 
 
