@@ -1,10 +1,11 @@
 # The two commands: `make demo` and `make test`. Each sets up what it needs; `make help` lists the rest.
 
 BIN := .venv/bin
-JOBS ?= $(shell nproc)
+# One more than processors: tests wait for emulators, serial lines and time-outs, too.
+JOBS ?= $(shell echo $$(($$(nproc) + 1)))
 PYTEST_FLAGS ?=
 BOARD ?= mps2-an386
-C_FILES = find exporter firmware_templates tests examples -name '*.[ch]' -not -path '*/golden/*'
+C_FILES = find exporter firmware_templates tests examples -name '*.[ch]' -not -path '*/golden/*' -not -path '*/node_modules/*'
 DIGITS := examples/digits
 
 .PHONY: help setup demo test test-long test-torch lint format bench docs constraints clean
@@ -48,10 +49,11 @@ bench: setup  ## instructions, cycles, arena and flash of ../shared/models besid
 
 docs: setup  ## write the generated documents anew
 	$(BIN)/python -m exporter.ops.table docs/operators.md
+	$(BIN)/python -m exporter.board.table README.md
 
 constraints: setup  ## the newest versions of all Python packages into .ci/constraints.txt
 	.ci/lock
 
 clean:  ## remove .venv and what the tools left; Debian packages stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf .venv exporter/flash/rp2040js_bridge/node_modules .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -15,7 +15,7 @@ from exporter.board import load_board
 from exporter.build.firmware import Settings, firmware_for
 from exporter.graph.tflite_reader import read
 from exporter.hil.bench import bench_on_board
-from tests.benchmarks.measure import emulated_boards
+from tests.benchmarks.measure import BOARDS
 from tests.benchmarks.networks import NETWORKS, limit
 
 BOARD = "mps2-an386"
@@ -62,7 +62,7 @@ def rows(network: str, board: str, folder: Path) -> Iterator[LayerRow]:
 def main() -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--board", default=BOARD, choices=emulated_boards())
+    parser.add_argument("--board", default=BOARD, choices=BOARDS)
     options = parser.parse_args()
     print("| network | layer | kernel | MACs | instructions | per MAC | at most, M4 |")
     print("|---|---|---|---:|---:|---:|---:|")

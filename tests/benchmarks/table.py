@@ -16,11 +16,11 @@ from collections.abc import Iterable, Sequence
 from exporter.hil.bench import ratio
 from exporter.hil.reference import read_data
 from tests.benchmarks.measure import (
+    BOARDS,
     MODELS,
     VARIANTS,
     VARIANTS_BOARD,
     Measurement,
-    emulated_boards,
     measure,
     models_of,
     write_budgets,
@@ -103,13 +103,13 @@ def show(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], text
 def main() -> None:
     """Print the tables, or write the budgets."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--board", action="append", choices=emulated_boards())
+    parser.add_argument("--board", action="append", choices=BOARDS)
     parser.add_argument("--update", action="store_true", help="write budgets.json anew")
     options = parser.parse_args()
     if options.update:
         write_budgets(lambda what: print(what, file=sys.stderr))
         return
-    boards = options.board or emulated_boards()
+    boards = options.board or BOARDS
     show(
         f"Whole inference, --optimize speed. TFLM: {read_data()['baseline']['source']}.",
         COLUMNS,

@@ -8,6 +8,7 @@ from exporter.board import load_board
 from exporter.hil.cycles import has_model
 from exporter.ops.base import RAM_FOR_TIME
 from tests.benchmarks.measure import (
+    BOARDS,
     MODELS,
     SHARED_MODELS,
     TOLERANCE,
@@ -16,7 +17,6 @@ from tests.benchmarks.measure import (
     Figures,
     Measurement,
     arena_bytes,
-    emulated_boards,
     measure,
     models_of,
     read_budgets,
@@ -69,7 +69,7 @@ def over_budget(figures: Figures, budget: Figures) -> dict[str, tuple[int, int]]
 
 
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("board", emulated_boards())
+@pytest.mark.parametrize("board", BOARDS)
 def test_the_arena(board: str, model: str) -> None:
     """Exact: a plan that changes is looked at."""
     assert arena_bytes(model, board) == read_budgets()["boards"][board][model]["arena_bytes"], (
@@ -79,7 +79,7 @@ def test_the_arena(board: str, model: str) -> None:
 
 @pytest.mark.emulator
 @pytest.mark.parametrize("model", MODELS)
-@pytest.mark.parametrize("board", emulated_boards())
+@pytest.mark.parametrize("board", BOARDS)
 def test_the_budget(board: str, model: str) -> None:
     measured = measure(model, board)
     budget = read_budgets()["boards"][board][model]
@@ -126,7 +126,7 @@ def riscv_target(measured: Measurement) -> float:
 
 def test_the_budgets_name_every_board_and_model() -> None:
     budgets = read_budgets()
-    assert list(budgets["boards"]) == emulated_boards()
+    assert list(budgets["boards"]) == list(BOARDS)
     for board, models in budgets["boards"].items():
         assert set(models) == set(MODELS)
         kinds = {"instructions", "arena_bytes", "flash_bytes"}
