@@ -11,26 +11,29 @@ from typing import Any
 import click
 
 from exporter import __version__, plan_report, reports
-from exporter import doctor as examination
-from exporter.board import all_boards, load_board
+from exporter.board import load_board
 from exporter.build import compile as building
 from exporter.build import firmware as firmwares
 from exporter.build.firmware import Settings
 from exporter.build.size import check_fits, measure_image
 from exporter.commands.audit import audit
 from exporter.commands.bench import bench
+from exporter.commands.boards import boards
+from exporter.commands.boot_loader import boot_loader
 from exporter.commands.compress import distill, prune, qat
 from exporter.commands.convert import convert
 from exporter.commands.deploy import deploy
+from exporter.commands.doctor import doctor
 from exporter.commands.evaluate import evaluate
+from exporter.commands.flash import flash
 from exporter.commands.identify import identify
+from exporter.commands.init import init
 from exporter.commands.monitor import monitor
 from exporter.commands.replay import replay
 from exporter.console import Output
 from exporter.errors import BadInput, NanoexportError, defect
 from exporter.hil import verify as verification
 from exporter.hil.controls import controls_of
-from exporter.hil.flashing import flash_project
 from exporter.hil.vectors import load_vectors, make_vectors
 from exporter.options import (
     FOLDER,
@@ -178,24 +181,7 @@ def build(output: Output, folder: Path) -> None:
     reports.show_build(output, built, image, board)
 
 
-@cli.command()
-@click.argument("folder", type=FOLDER)
-@click.option(
-    "--serve", type=click.IntRange(1, 65535), metavar="TCP_PORT",
-    help="Keep an emulated board running, its serial port on 127.0.0.1:TCP_PORT, until Ctrl-C.",
-)  # fmt: skip
-@common_options
-@click.pass_obj
-def flash(output: Output, folder: Path, serve: int | None) -> None:
-    r"""Put the built firmware of FOLDER on its board, start it, and ask it who it is.
-
-    \b
-    Examples:
-      nanoexport flash firmware
-      nanoexport flash firmware --serve 5555
-      nanoexport monitor --port socket://127.0.0.1:5555      # in another terminal
-    """
-    flash_project(output.text, output.document_now, folder, serve=serve)
+cli.add_command(flash)
 
 
 @cli.command()
@@ -259,6 +245,7 @@ def verify(
 
 
 cli.add_command(bench)
+cli.add_command(boot_loader)
 cli.add_command(evaluate)
 cli.add_command(deploy)
 cli.add_command(identify)
@@ -266,30 +253,11 @@ cli.add_command(replay)
 cli.add_command(monitor)
 
 
-@cli.command()
-@common_options
-@click.pass_obj
-def boards(output: Output) -> None:
-    r"""List the boards, and what was shown to run on each.
-
-    \b
-    Example:
-      nanoexport boards --json
-    """
-    reports.show_boards(output, all_boards())
+cli.add_command(boards)
+cli.add_command(init)
 
 
-@cli.command()
-@common_options
-@click.pass_obj
-def doctor(output: Output) -> None:
-    r"""Look for compilers, emulators and host references, and say how to get what is missing.
-
-    \b
-    Example:
-      nanoexport doctor
-    """
-    examination.show(output, examination.examine())
+cli.add_command(doctor)
 
 
 for command in (prune, distill, qat):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, TextIO
 
 from rich.console import Console
+from rich.measure import Measurement
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -57,20 +58,31 @@ class Output:
             _print(json.dumps({"schema_version": 1, **self._document}, indent=2), sys.stdout)
             self._printed = True
 
-    def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-        """A table for people; numbers are right-aligned and grouped by thousands."""
-        table = Table(
-            title=title, title_justify="left", box=None, pad_edge=False, header_style="bold"
-        )
-        numeric = [
-            all(isinstance(row[i], int | float | None) for row in rows) for i in range(len(columns))
-        ]
-        for column, is_number in zip(columns, numeric, strict=True):
-            table.add_column(column, justify="right" if is_number else "left", overflow="fold")
-        for row in rows:
-            table.add_row(*(cell(value) for value in row))
+    def table(
+        self,
+        title: str,
+        columns: Sequence[str],
+        rows: Sequence[Sequence[object]],
+        spare: Sequence[str] = (),
+    ) -> None:
+        """A table for people; numbers are right-aligned and grouped by thousands.
+
+        Where the terminal is too narrow for its words, the columns `spare` are left out, one after
+        the other.
+        """
         stream = sys.stderr if self.as_json else sys.stdout
         console = Console(file=stream, width=None if stream.isatty() else 140, highlight=False)
+        table = _table(title, columns, rows)
+        for count in range(1, len(spare) + 1):
+            if _is_wide_enough(console, table):
+                break
+            kept = [i for i, name in enumerate(columns) if name not in spare[:count]]
+            table = _table(
+                title, [columns[i] for i in kept], [[row[i] for i in kept] for row in rows]
+            )
+        if not _is_wide_enough(console, table):
+            for column in table.columns:
+                column.no_wrap = False  # which folds: nothing is cut off
         with console.capture() as captured:
             console.print(table)
         _print("\n".join(line.rstrip() for line in captured.get().splitlines()), stream)
@@ -157,6 +169,29 @@ def _print(text: str, stream: TextIO) -> None:
         print(text, file=stream, flush=True)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> Table:
+    """Columns of single words (names, sizes) stay as wide as they are; text is wrapped."""
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False, header_style="bold")
+    for i, column in enumerate(columns):
+        is_number = all(isinstance(row[i], int | float | None) for row in rows)
+        is_text = any(" " in cell(row[i]) for row in rows)
+        table.add_column(
+            column,
+            justify="right" if is_number else "left",
+            overflow="fold",
+            no_wrap=not is_text,
+        )
+    for row in rows:
+        table.add_row(*(cell(value) for value in row))
+    return table
+
+
+def _is_wide_enough(console: Console, table: Table) -> bool:
+    """Whether no word of the table has to be broken."""
+    unlimited = console.options.update(width=10_000)
+    return Measurement.get(console, unlimited, table).minimum <= console.width
 
 
 def cell(value: object) -> str:

@@ -165,7 +165,10 @@ def check_prefix(context: click.Context, option: click.Parameter, prefix: str) -
 
 def board_option(*, required: bool = True) -> Callable[[Command], Command]:
     return click.option(
-        "--board", metavar="BOARD", required=required, help="A name that 'nanoexport boards' lists."
+        "--board",
+        metavar="BOARD",
+        required=required,
+        help="A name that 'nanoexport boards' lists, or a board of yours: FILE.yaml.",
     )
 
 
@@ -175,8 +178,8 @@ _PORT_FORMS = "Device path, socket://HOST:PORT, rfc2217://HOST:PORT, labgrid://P
 def port_option(command: Command) -> Command:
     return click.option(
         "--port", metavar="PORT",
-        help=f"{_PORT_FORMS}, or 'emulator' (the default where the board has one). With a port the "
-        "board must already carry the image.",
+        help=f"{_PORT_FORMS}, or 'emulator' (the default where the board has one). A real board is "
+        "flashed, unless it carries the image already; one that is emulated by default must.",
     )(command)  # fmt: skip
 
 

@@ -39,11 +39,20 @@ PACKAGES = {
     "qemu-system-arm": "Debian package qemu-system-arm",
     "qemu-system-riscv32": "Debian package qemu-system-misc",
     "gdb-multiarch": "Debian package gdb-multiarch",
+    "openocd": "Debian package openocd",
     "ser2net": "Debian package ser2net",
+    "node": "Debian package nodejs",
+    "npm": "Debian package npm",
     "cmake": "Python package cmake",
     "ninja": "Python package ninja",
     "python-zig": "Python package ziglang",
+    "adafruit-nrfutil": "Python package adafruit-nrfutil",
+    "esptool": "Python package esptool",
+    "pyocd": "Python package pyocd",
 }
+
+NOT_OF_SETUP = frozenset({"pyocd"})
+"""What `make setup` does not install, as no test needs it."""
 
 
 @dataclass(frozen=True)
@@ -72,10 +81,11 @@ def find_tool(name: str) -> str:
     found = shutil.which(name)
     if found is None:
         package = PACKAGES.get(name)
+        setup = "" if name in NOT_OF_SETUP else ", or run: make setup"
         raise MissingTool(
             f"the program {name} is not installed",
             value=name,
-            next_step=f"install the {package}, or run: make setup" if package else None,
+            next_step=f"install the {package}{setup}" if package else None,
         )
     return found
 

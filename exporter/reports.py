@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from exporter import ops, passes
 from exporter.board import Board
+from exporter.board.table import size_text
 from exporter.build.compile import Firmware
 from exporter.build.firmware import ModelFirmware, Settings, target_for
 from exporter.build.size import ImageSize, measure_footprint
 from exporter.build.stack import stack_bound
 from exporter.console import Output, cell
 from exporter.errors import BadInput
+from exporter.flash import real_flashers
 from exporter.graph.dump import dump as dump_graph
 from exporter.graph.ir import Graph, Op, short_name
 from exporter.hil import bench, reference, verify
@@ -127,7 +129,7 @@ def show_project(output: Output, project: Project, folder: Path) -> None:
 
 def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) -> None:
     """Files, sizes of the whole image, and where there is a model, its sections and stack."""
-    paths = [path for path in (built.elf, built.bin, built.hex) if path is not None]
+    paths = [path for path in (built.elf, built.bin, built.hex, built.uf2) if path is not None]
     for path in paths:
         output.text(f"{path}: {path.stat().st_size:,} bytes")
     stack = f", stack of {board.stack_bytes:,} included" if board.freestanding else ""
@@ -147,7 +149,12 @@ def show_build(output: Output, built: Firmware, image: ImageSize, board: Board) 
     if bound is not None:
         way = " + ".join(f"{frame.function} {frame.bytes:,}" for frame in bound.deepest)
         output.text(f"  stack of one inference at most {bound.bytes:,} bytes: {way}")
-    output.text(f"next: nanoexport flash {shlex.quote(str(built.project))}")
+    flashing = f"nanoexport flash {shlex.quote(str(built.project))}"
+    real = real_flashers(board)
+    if real and board.default_flasher.name not in real:
+        output.text(f"next: {flashing} --flasher {real[0]}, or without it on the emulator")
+    else:
+        output.text(f"next: {flashing}")
     output.document(
         {
             "board": board.name,
@@ -206,17 +213,18 @@ def show_benchmark(
     result: bench.Benchmark,
     comparison: Comparison | None = None,
 ) -> None:
-    total, modelled = result.instructions, result.cycles is not None
-    columns = ["layer", "operator", "name", "MACs", "instructions", "per MAC", "share %"]
+    modelled = result.cycles is not None
+    unit = "instructions" if result.counted_cycles is None else "cycles"
+    columns = ["layer", "operator", "name", "MACs", unit, "per MAC", "share %"]
     rows = [
         (
             c.index,
             c.op,
             short_name(c.name),
             c.macs,
-            c.instructions,
-            bench.ratio(c.instructions, c.macs),
-            bench.share(c.instructions, total),
+            result.counts(c)[0],
+            bench.ratio(result.counts(c)[0], c.macs),
+            bench.share(*result.counts(c)),
             *((cycles,) if modelled else ()),
         )
         for c, cycles in zip(result.layers, result.layer_cycles, strict=True)
@@ -237,10 +245,8 @@ def show_benchmark(
 
 def _cost_lines(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
     footprint = firmware.footprint
-    counted = result.instructions is not None
     return [
-        f"instructions  {cell(result.instructions)}"
-        + ("" if counted else f" ({firmware.board.name} cannot count them)"),
+        _counted_line(firmware.board, result),
         f"flash         {footprint.flash_bytes:,} bytes: code {footprint.code_bytes:,}, "
         f"weights {footprint.weights_bytes:,}",
         f"RAM           arena {firmware.program.arena_bytes:,}, "
@@ -248,11 +254,27 @@ def _cost_lines(firmware: ModelFirmware, result: bench.Benchmark) -> list[str]:
     ]
 
 
+def _counted_line(board: Board, result: bench.Benchmark) -> str:
+    """Instructions or cycles, and who counted the cycles: no emulator has the memory of a chip."""
+    if result.counted_cycles is None:
+        counted = "" if result.instructions is not None else f" ({board.name} cannot count them)"
+        return f"instructions  {cell(result.instructions)}{counted}"
+    milliseconds = 1000 * result.counted_cycles / board.ticks.hz
+    where = "counted on the chip"
+    if not result.on_chip and board.emulator is not None:
+        where = f"as {board.emulator.machine} counts them: no wait for the flash, not measured"
+    return (
+        f"cycles        {cell(result.counted_cycles)}, {milliseconds:,.2f} ms at "
+        f"{board.ticks.hz / 1e6:g} MHz: {where}"
+    )
+
+
 def _cycle_lines(result: bench.Benchmark) -> list[str]:
     """Apart from the instructions, which are counted: cycles are a model's."""
     cycles = result.cycles
     if cycles is None:
-        return [f"modelled      none: {result.no_cycles}"] if result.no_cycles else []
+        wanted = result.no_cycles and result.counted_cycles is None
+        return [f"modelled      none: {result.no_cycles}"] if wanted else []
     return [
         f"modelled      {cycles.cycles:,} cycles, {cycles.milliseconds:,.2f} ms at "
         f"{cycles.clock_hz / 1e6:g} MHz: modelled, {cycles.model}, not measured"
@@ -347,10 +369,38 @@ def _show_accuracies(output: Output, accuracies: Accuracies) -> None:
 
 
 def show_boards(output: Output, boards: Sequence[Board]) -> None:
-    rows = [
-        (b.name, b.mcu, b.core, b.flash_bytes, b.ram_bytes, b.default_flasher.name, b.evidence)
-        for b in boards
-    ]
-    names = ("name", "mcu", "core", "flash_bytes", "ram_bytes", "flasher", "evidence")
-    output.table("", names, rows)
-    output.document({"boards": [dict(zip(names, row, strict=True)) for row in rows]})
+    """One line each; the sizes of a native process are nobody's."""
+    output.table(
+        "",
+        ("board", "chip", "core", "flash", "RAM", "link", "flasher", "evidence"),
+        [
+            (
+                *(b.name, b.mcu, b.core),
+                *(
+                    (size_text(b.flash_bytes), size_text(b.ram_bytes))
+                    if b.freestanding
+                    else ("", "")
+                ),
+                b.link.kind if b.link is not None else "",
+                *(b.default_flasher.name, b.evidence),
+            )
+            for b in boards
+        ],
+        spare=("link", "core"),
+    )
+    output.document({"boards": [_described(board) for board in boards]})
+
+
+def _described(board: Board) -> dict[str, object]:
+    return {
+        "name": board.name,
+        "description": board.description,
+        "mcu": board.mcu,
+        "core": board.core,
+        "flash_bytes": board.flash_bytes,
+        "ram_bytes": board.ram_bytes,
+        "link": board.link.model_dump(exclude_none=True) if board.link is not None else None,
+        "flasher": board.default_flasher.name,
+        "flashers": [settings.name for settings in board.flashers],
+        "evidence": board.evidence,
+    }

@@ -68,6 +68,12 @@ class PoweredBoard:
         self._wish(on)
         self._wishes.join()
 
+    def replace(self, elf: Path) -> None:
+        """Another image in its flash, started."""
+        self.switch(on=False)
+        self._elf = elf
+        self.switch(on=True)
+
     @property
     def on(self) -> bool:
         """Whether the board has power."""

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 import serial
+import yaml
 
 from exporter.board import load_board
 from exporter.build.firmware import ModelFirmware, Settings, firmware_for
@@ -45,13 +46,11 @@ PATIENCE_SECONDS = 0.6
 
 def small_board(folder: Path, *, flash_bytes: int = 4194304, ram_bytes: int = 4194304) -> str:
     """mps2-an386 with less memory, as another board."""
-    text = (folder / "mps2-an386.yaml").read_text()
-    text = text.replace("name: mps2-an386", "name: small", 1)
-    text = text.replace("origin: 0x00000000, bytes: 4194304", f"origin: 0, bytes: {flash_bytes}")
-    text = text.replace(
-        "origin: 0x20000000, bytes: 4194304", f"origin: 0x20000000, bytes: {ram_bytes}"
-    )
-    (folder / "small.yaml").write_text(text)
+    facts = yaml.safe_load((folder / "mps2-an386.yaml").read_text("utf-8"))
+    flash, ram = facts["memory"]
+    flash.pop("pages", None)
+    flash["bytes"], ram["bytes"], facts["name"] = flash_bytes, ram_bytes, "small"
+    (folder / "small.yaml").write_text(yaml.safe_dump(facts), encoding="utf-8")
     forget_boards()
     board = load_board("small")
     assert (board.flash_bytes, board.ram_bytes) == (flash_bytes, ram_bytes)

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from exporter import console
+from exporter.board import all_boards
 from exporter.console import Output, Pace, duration
+from exporter.reports import show_boards
 
 
 class Clock:
@@ -65,3 +69,36 @@ def test_long_progress_in_a_log(
         "evaluate: 500 of 2,000 samples, 50 samples/s, 30 s left",
         "evaluate: 1,000 of 2,000 samples, 50 samples/s, 20 s left",
     ]
+
+
+@pytest.mark.parametrize(
+    ("width", "left_out"), [(140, set()), (96, {"link"}), (80, {"link", "core"})]
+)
+def test_the_boards_on_a_narrow_terminal(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    width: int,
+    left_out: set[str],
+) -> None:
+    """The name of a board is typed again: it is never broken."""
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("TERM", "xterm")
+    show_boards(Output(), all_boards())
+    heading, *lines = capsys.readouterr().out.splitlines()
+    assert {name for name in ("core", "link") if name not in heading} == left_out
+    assert all(len(line) <= width for line in lines)
+    starts = {line.split()[0] for line in lines}
+    assert {board.name for board in all_boards()} <= starts
+
+
+def test_what_no_terminal_is_wide_enough_for_is_folded(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setenv("TERM", "xterm")
+    path = "/" + "p" * 60
+    Output().table("", ("port", "unit"), [(path, "u" * 30)])
+    shown = capsys.readouterr().out
+    assert (shown.count("p"), shown.count("u")) == (60 + 1, 30 + 1), "the heading has one of each"

@@ -173,3 +173,14 @@ def test_spawned_child_dies_with_its_parent() -> None:
     parent.kill()
     parent.communicate(timeout=10)
     assert wait_until_gone(pid)
+
+
+@pytest.mark.parametrize(("name", "is_in_setup"), [("openocd", True), ("pyocd", False)])
+def test_make_setup_is_named_for_what_it_installs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, is_in_setup: bool
+) -> None:
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(MissingTool, match=name) as refusal:
+        process.find_tool(name)
+    assert ("make setup" in str(refusal.value.next_step)) is is_in_setup

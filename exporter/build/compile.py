@@ -12,11 +12,15 @@ from typing import Any
 
 from exporter import process
 from exporter.board import Board, load_board
+from exporter.build import uf2
+from exporter.build.image_files import image_of_elf
+from exporter.build.loader_header import fill_loader_header
 from exporter.errors import BadInput, CheckFailed, NanoexportError
 
 _log = logging.getLogger(__name__)
 
 MANIFEST = "nanoexport.json"
+UF2_FILE = "firmware.uf2"
 CONFIGURE_SECONDS = 120.0
 BUILD_SECONDS = 600.0
 
@@ -28,7 +32,8 @@ _ERROR_LINES = 12
 
 @dataclass(frozen=True)
 class Firmware:
-    """A built project. `bin` and `hex` are None where the board runs ELF files (host).
+    """A built project. `bin` and `hex` are None where the board runs ELF files (host), `uf2` where
+    its boot loader takes none.
 
     `footprint` is the ELF that `exporter.build.size.measure_footprint` reads, None for a project
     without a model.
@@ -40,6 +45,7 @@ class Firmware:
     elf: Path
     bin: Path | None
     hex: Path | None
+    uf2: Path | None
     footprint: Path | None
     log: str
 
@@ -62,13 +68,17 @@ class Firmware:
             elf=elf,
             bin=_existing(folder / "firmware.bin"),
             hex=_existing(folder / "firmware.hex"),
+            uf2=_existing(folder / UF2_FILE),
             footprint=_existing(folder / "footprint.elf"),
             log=log,
         )
 
 
 def read_manifest(project: Path) -> dict[str, Any]:
-    """The manifest of a rendered project. Raises BadInput where the folder is none."""
+    """The manifest of a rendered project; where its board is the user's own, it is known then.
+
+    Raises BadInput where the folder is none.
+    """
     path = project / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
@@ -82,6 +92,9 @@ def read_manifest(project: Path) -> dict[str, Any]:
             allowed=f"a folder with {MANIFEST}",
             next_step="make one with: nanoexport render MODEL.tflite --board BOARD -o DIR",
         ) from error
+    own_board = project / f"{manifest['board']}.yaml"
+    if own_board.is_file():
+        load_board(str(own_board))
     return manifest
 
 
@@ -107,7 +120,18 @@ def build(
         CONFIGURE_SECONDS,
     )
     output += _cmake(["cmake", "--build", "build"], project, board, timeout_seconds)
+    if board.loader_request is not None:
+        fill_loader_header(project / "build" / "firmware.elf", board)
+    _write_uf2(project / "build", board)
     return Firmware.of(project, output)
+
+
+def _write_uf2(folder: Path, board: Board) -> None:
+    """The file that a boot loader's drive takes, where the board has one."""
+    family_id = uf2.family_of(board)
+    if family_id is not None:
+        image = image_of_elf((folder / "firmware.elf").read_bytes())
+        (folder / UF2_FILE).write_bytes(uf2.uf2_of_image(image, board, family_id))
 
 
 def _existing(path: Path) -> Path | None:
@@ -127,7 +151,8 @@ def _failure(output: str, project: Path, board: Board) -> NanoexportError:
     overflow = _OVERFLOW.search(output)
     if overflow is not None:
         surplus = int(overflow[2])
-        region = next(r for r in board.memory if board.linker_name(r) == overflow[1])
+        name = overflow[1].removesuffix("_DATA")  # the same flash, as loads see it
+        region = next(r for r in board.memory if board.linker_name(r) == name)
         return CheckFailed(
             f"the firmware does not fit: {surplus} bytes too much {region.kind} in {region.name}",
             value=f"{surplus} bytes over",

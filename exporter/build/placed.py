@@ -49,7 +49,7 @@ def _wanted(
 
 
 def _check_inside(what: str, start: int, size: int, region: MemoryRegion) -> None:
-    if not region.origin <= start <= start + size <= region.end:
+    if not region.has(start, size):
         raise CheckFailed(
             f"{what} is not in {region.name}, where it was placed",
             value=f"0x{start:08X}, {size} bytes",

@@ -112,7 +112,7 @@ def _image_bytes(file: ELFFile) -> int:
 
     A host program has none: there it is what the loader copies, as platform/host counts it.
     """
-    ends = _image_ends(file)
+    ends = image_ends(file)
     if ends is not None:
         return ends[1] - ends[0]
     return sum(
@@ -120,7 +120,7 @@ def _image_bytes(file: ELFFile) -> int:
     )
 
 
-def _image_ends(file: ELFFile) -> tuple[int, int] | None:
+def image_ends(file: ELFFile) -> tuple[int, int] | None:
     """Where the stored image begins and ends; None for a host program."""
     symbols = file.get_section_by_name(".symtab")
     if isinstance(symbols, SymbolTableSection):
@@ -133,7 +133,7 @@ def _image_ends(file: ELFFile) -> tuple[int, int] | None:
 
 def _image_crc32(file: ELFFile) -> int | None:
     """CRC-32 of the stored image, zeros between its segments; None for a host program."""
-    ends = _image_ends(file)
+    ends = image_ends(file)
     if ends is None:
         return None
     image = bytearray(ends[1] - ends[0])

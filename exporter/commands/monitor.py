@@ -179,7 +179,7 @@ def _show(wish: _Wish, take: Take, *, live: bool) -> None:
         rate_hz=wish.rate,
         count=wish.count,
         reopen_seconds=_PERSON_PATIENCE_SECONDS if live else _SCRIPT_PATIENCE_SECONDS,
-        on_met=suit,
+        on_met=lambda device: suit(device, port),
     )
     with port_opener(port, baud) as open_again:
         watch(port, open_again, take, plan)

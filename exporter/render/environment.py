@@ -13,6 +13,8 @@ from exporter.render import c_format
 
 REPORTS = "report/"
 """Templates of pages and pictures for people: no firmware has any of them."""
+USER_PROJECT = "user_project/"
+"""Templates of what `nanoexport init` starts: nor of these."""
 
 
 def template_folder() -> Path:
@@ -29,7 +31,7 @@ def templates_sha256() -> str:
     folder = template_folder()
     for path in sorted(path for path in folder.rglob("*") if path.is_file()):
         name = path.relative_to(folder).as_posix()
-        if not name.startswith(REPORTS):
+        if not name.startswith((REPORTS, USER_PROJECT)):
             contents = path.read_bytes()
             digest.update(f"{name}\0{len(contents)}\0".encode() + contents)
     return digest.hexdigest()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from exporter.board import Board, Timer
-from exporter.errors import BadInput, InternalError
+from exporter.board.behind_loader import HEADER_BYTES, REQUEST_STAY
+from exporter.errors import BadInput
 from exporter.render.environment import render, template_folder
 from exporter.render.sections import USUAL_MEMORY, Memory
 from exporter.toolchain import toolchain_for
@@ -22,10 +24,12 @@ LINK_APPS = ("hil",)
 NO_WATCHDOG = "no_watchdog"
 NO_CLOCK = "fixed_clock"
 NO_CHIP = "no_chip"
+OWN_LOADER = "own_loader"
 
 SHARED_PLATFORM = "platform/shared"
 
 TEMPLATE_SUFFIX = ".j2"
+_INCLUDED = re.compile(r'^#include "(.+)"$', re.MULTILINE)
 
 
 def app_names() -> tuple[str, ...]:
@@ -59,6 +63,8 @@ def render_platform(
     context: dict[str, Any] = {
         "board": board,
         "timer": _timer(board, app),
+        "loader_stay": REQUEST_STAY,
+        "loader_header_bytes": HEADER_BYTES,
         "toolchain": toolchain_for(board, toolchain, optimize),
         "regions": list(_linker_regions(board)),
         "placed": memory,
@@ -119,30 +125,64 @@ def _timer(board: Board, app: str | Mapping[str, str]) -> Timer | None:
 
 def _platform_files(board: Board, app: str | Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Template path and name of each file of the platform, of its drivers only the board's."""
-    folders = _platform_folders(board)
+    folders = platform_folders(board)
     for folder in folders:
         for path in _files(template_folder() / folder):
             name = path.relative_to(template_folder() / folder).as_posix()
             if not name.startswith("drivers/"):
                 yield f"{folder}/{name}", name.removesuffix(TEMPLATE_SUFFIX)
-    for driver in drivers_of(board, timer=_timer(board, app)):
-        yield _driver_path(driver, folders), f"{driver}.c"
+    drivers = [driver_path(f"{d}.c", folders) for d in drivers_of(board, timer=_timer(board, app))]
+    for source in dict.fromkeys((*drivers, *headers_of(drivers))):
+        yield source, PurePosixPath(source).name
 
 
-def _platform_folders(board: Board) -> tuple[str, ...]:
+def headers_of(drivers: Iterable[str]) -> Iterator[str]:
+    """The headers that drivers include and that lie beside them: what several have in common."""
+    for driver in drivers:
+        text = (template_folder() / driver).read_text(encoding="utf-8")
+        for name in _INCLUDED.findall(text):
+            header = str(PurePosixPath(driver).with_name(name))
+            if (template_folder() / header).is_file():
+                yield header
+                yield from headers_of([header])
+
+
+def platform_folders(board: Board) -> tuple[str, ...]:
     """Of templates: the board's platform, and what all platforms of bare machines share."""
     own = f"platform/{board.platform}"
     if not (template_folder() / own).is_dir():
-        raise InternalError("the board names a platform that does not exist", value=board.platform)
+        raise BadInput(
+            f"the board {board.name} names a platform that does not exist",
+            value=board.platform,
+            allowed=sorted(
+                path.name
+                for path in (template_folder() / "platform").iterdir()
+                if path.name != PurePosixPath(SHARED_PLATFORM).name
+            ),
+        )
     return (own, SHARED_PLATFORM) if board.freestanding else (own,)
 
 
-def _driver_path(driver: str, folders: Sequence[str]) -> str:
+def driver_path(name: str, folders: Sequence[str]) -> str:
+    """Template path of a driver's file, in the first of the folders that has it."""
     for folder in folders:
-        path = f"{folder}/drivers/{driver}.c"
+        path = f"{folder}/drivers/{name}"
         if (template_folder() / path).is_file():
             return path
-    raise InternalError("a board names a driver that does not exist", value=driver)
+    drivers = (
+        path for folder in folders for path in _files(template_folder() / folder / "drivers")
+    )
+    raise BadInput(
+        "the board names a driver that does not exist",
+        value=name.removesuffix(".c"),
+        allowed=sorted(path.stem for path in drivers if path.suffix == ".c"),
+    )
+
+
+def check_drivers(board: Board) -> None:
+    """Raises BadInput where the board's file names a platform or driver that does not exist."""
+    for driver in drivers_of(board, timer=board.timer):
+        driver_path(f"{driver}.c", platform_folders(board))
 
 
 def drivers_of(board: Board, *, timer: Timer | None) -> tuple[str, ...]:
@@ -150,12 +190,15 @@ def drivers_of(board: Board, *, timer: Timer | None) -> tuple[str, ...]:
     if not board.freestanding:
         return (board.watchdog.driver,) if board.watchdog is not None else ()
     return (
+        *((board.boot.driver,) if board.boot is not None else ()),
         board.clock.driver if board.clock is not None else NO_CLOCK,
+        *((board.interrupts.driver,) if board.interrupts is not None else ()),
         *((board.uart.driver,) if board.uart is not None else ()),
         board.ticks.source,
         *((timer.driver,) if timer is not None else ()),
         board.watchdog.driver if board.watchdog is not None else NO_WATCHDOG,
         board.chip.driver if board.chip is not None else NO_CHIP,
+        *((OWN_LOADER,) if board.loader_request is not None else ()),
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from exporter import __version__
 from exporter import toolchain as toolchains
-from exporter.board import Board
+from exporter.board import Board, own_board_file
 from exporter.errors import BadInput
 from exporter.plan.placement import place
 from exporter.plan.program import Program
@@ -73,6 +73,7 @@ def render_project(
             input_by_rows=program.given is not None,
         ),
     )
+    files |= own_board_file(board)
     compiler = toolchains.identity(board, toolchain)
     origin = Origin(
         board.name, compiler, templates_sha256(), _build_id(files, compiler, templates_sha256())

@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from elftools.elf.elffile import ELFFile
+from elftools.elf.sections import ARMAttributesSection
 
 from exporter import flash, toolchain
 from exporter.board import Board, board_names, load_board
@@ -34,6 +36,11 @@ from tests.platform.probe import build_probe, need_tool
 
 pytestmark = pytest.mark.toolchain
 
+ARMV6M_CORES = ("cortex-m0", "cortex-m0plus")
+ARCH_OF_ARMV6M = (11, 12)
+"""Tag_CPU_arch: v6-M and v6S-M."""
+THUMB_1_ONLY = 1
+
 
 def need_compiler(board: Board, name: toolchain.ToolchainName) -> None:
     """Skip, saying why, where the toolchain of a board is missing."""
@@ -48,15 +55,46 @@ def build_sample(
     return build(sample_project(folder, board, toolchain=name, optimize=optimize))
 
 
-@pytest.mark.parametrize(
-    ("name", "optimize"), [("gcc", "speed"), ("gcc", "size"), ("clang", "speed")]
+SETTINGS: tuple[tuple[toolchain.ToolchainName, str], ...] = (
+    ("gcc", "speed"),
+    ("gcc", "size"),
+    ("clang", "speed"),
 )
-@pytest.mark.parametrize("board_name", board_names())
+WITH_ALL_SETTINGS = ("host", "mps2-an386", "mps3-an547", "riscv32-virt")
+"""One of each family of kernels; the long tests build the others with all settings, too."""
+
+
+@pytest.mark.parametrize(("name", "optimize"), SETTINGS)
+@pytest.mark.parametrize("board_name", WITH_ALL_SETTINGS)
 def test_builds_without_warning(
     tmp_path: Path, board_name: str, name: toolchain.ToolchainName, optimize: str
 ) -> None:
-    """-Wall -Wextra -Wconversion -Werror are on; the linkers have nothing to say either."""
+    check_build(tmp_path, load_board(board_name), name, optimize)
+
+
+@pytest.mark.parametrize(
+    "board_name", [name for name in board_names() if name not in WITH_ALL_SETTINGS]
+)
+def test_every_board_builds_as_it_does_by_default(tmp_path: Path, board_name: str) -> None:
     board = load_board(board_name)
+    check_build(tmp_path, board, board.default_toolchain, "speed")
+
+
+@pytest.mark.long
+@pytest.mark.parametrize(("name", "optimize"), SETTINGS)
+@pytest.mark.parametrize(
+    "board_name", [name for name in board_names() if name not in WITH_ALL_SETTINGS]
+)
+def test_every_board_builds_with_every_setting(
+    tmp_path: Path, board_name: str, name: toolchain.ToolchainName, optimize: str
+) -> None:
+    board = load_board(board_name)
+    if (name, optimize) != (board.default_toolchain, "speed"):
+        check_build(tmp_path, board, name, optimize)
+
+
+def check_build(tmp_path: Path, board: Board, name: toolchain.ToolchainName, optimize: str) -> None:
+    """-Wall -Wextra -Wconversion -Werror are on; the linkers have nothing to say either."""
     firmware = build_sample(tmp_path, board, name, optimize=optimize)
     assert "warning:" not in firmware.log
     assert firmware.elf.is_file()
@@ -73,6 +111,29 @@ def test_builds_without_warning(
     assert footprint.arena_bytes == ARENA
     assert 64 < footprint.code_bytes < 4000
     assert footprint.flash_bytes == footprint.code_bytes + WEIGHTS
+    if board.platform == "cortex_m":
+        check_arm_attributes(firmware.elf, board)
+
+
+def check_arm_attributes(elf: Path, board: Board) -> None:
+    """Of Armv6-M no object of the image, not of the compiler's library either, may have more than
+    Thumb-1, or access memory unaligned.
+    """
+    found = arm_attributes(elf)
+    is_armv6m = board.core in ARMV6M_CORES
+    assert (found["TAG_CPU_ARCH"] in ARCH_OF_ARMV6M) == is_armv6m
+    assert (found["TAG_THUMB_ISA_USE"] == THUMB_1_ONLY) == is_armv6m
+    assert (found.get("TAG_CPU_UNALIGNED_ACCESS", 0) == 0) == is_armv6m
+
+
+def arm_attributes(elf: Path) -> dict[str, int]:
+    """The build attributes of the file (Addenda to the ABI for the Arm Architecture, AAELF32)."""
+    with elf.open("rb") as stream:
+        section = ELFFile(stream).get_section_by_name(".ARM.attributes")
+        assert isinstance(section, ARMAttributesSection)
+        (vendor,) = section.iter_subsections()
+        (whole,) = vendor.iter_subsubsections()
+        return {attribute.tag: attribute.value for attribute in whole.iter_attributes()}
 
 
 def test_host_runs_with_sanitizers(tmp_path: Path) -> None:
