@@ -22,7 +22,7 @@ demo: setup  ## a trained Keras model to bit-exact inference on an emulated boar
 	    --test $(DIGITS)/test.npz --board $(BOARD) -o build/digits.tflite
 
 test: lint  ## lint, then all tests (PYTEST_FLAGS=... JOBS=N)
-	$(BIN)/pytest -n $(JOBS) --nano-board $(BOARD) $(PYTEST_FLAGS)
+	$(BIN)/pytest -n $(JOBS) --dist worksteal --nano-board $(BOARD) $(PYTEST_FLAGS)
 
 test-long: setup  ## what the sweeps of `make test` leave out: more shapes, seeds and builds
 	$(BIN)/pytest -n $(JOBS) --nano-board $(BOARD) -m long $(PYTEST_FLAGS)

@@ -10,9 +10,12 @@ from __future__ import annotations
 import re
 import signal
 from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from exporter.board import forget_own_boards
 
 MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 
@@ -20,6 +23,13 @@ MODELS = Path(__file__).resolve().parents[2] / "shared" / "models"
 def allowed_reasons() -> tuple[str, ...]:
     """Regular expressions of the reasons for which CI may skip. Keep this list short."""
     return () if MODELS.is_dir() else (r"\.\./shared/models",)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _only_supplied_boards() -> Iterator[None]:
+    """A board of a test's own is known to the process from then on, and to no other module here."""
+    yield
+    forget_own_boards()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

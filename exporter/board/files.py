@@ -72,6 +72,11 @@ def load_board(name: str) -> Board:
     return _read_supplied(name)
 
 
+def forget_own_boards() -> None:
+    """Know the supplied boards alone."""
+    _own.clear()
+
+
 def own_board_file(board: Board) -> dict[str, str]:
     """Name and text of the file that what is made for `board` carries; none of a supplied one."""
     return {f"{board.name}.yaml": _own[board.name][1]} if board.name in _own else {}

@@ -121,8 +121,11 @@ def conduct(board: Board, elf: Path, port: str | None) -> Conduct:
     process is of its processor time, and a machine may be busy: the report has to come before the
     deadline. The guards of the arena make an emulator slow.
     """
-    real = is_real(board, port)
-    return Conduct(watchdog_share=_watchdog_share(real), guarded=real, explain=explain_with(elf))
+    return Conduct(
+        watchdog_share=_watchdog_share(board, port),
+        guarded=is_real(board, port),
+        explain=explain_with(elf),
+    )
 
 
 def suit(device: Device, port: str) -> None:
@@ -130,8 +133,9 @@ def suit(device: Device, port: str) -> None:
     is real.
     """
     name = device.identity.board
-    real = name not in board_names() or is_real(load_board(name), port)
-    device.watchdog_share, device.guarded = _watchdog_share(real), real
+    board = load_board(name) if name in board_names() else None
+    device.watchdog_share = _watchdog_share(board, port)
+    device.guarded = board is None or is_real(board, port)
 
 
 def is_real(board: Board, port: str | None) -> bool:
@@ -143,8 +147,11 @@ def is_real(board: Board, port: str | None) -> bool:
     return board.link is not None or is_written(board)
 
 
-def _watchdog_share(real: bool) -> float:
-    return 0.5 if real else 1 / 40
+def _watchdog_share(board: Board | None, port: str | None) -> float:
+    """Of the deadline of a run; see `conduct`."""
+    if board is None or is_real(board, port):
+        return 0.5
+    return 1 / 10 if board.evidence == "native" else 1 / 40
 
 
 def expected_identity(firmware: ModelFirmware, *, chip_id: str | None = None) -> ExpectedIdentity:

@@ -118,7 +118,7 @@ def refused(run: Run, code: int, *words: str) -> dict[str, str | None]:
 
 def forget_boards() -> None:
     """Read the folder of boards anew, and know no other."""
-    board_files._own.clear()
+    board_files.forget_own_boards()
     board_files._supplied.cache_clear()
     board_files._read_supplied.cache_clear()
 

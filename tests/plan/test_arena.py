@@ -22,27 +22,16 @@ _requests = st.lists(_request, max_size=25).map(
 
 @settings(max_examples=300, deadline=None)
 @given(_requests)
-def test_what_lives_together_is_apart(requests: list[Request]) -> None:
-    offsets, _ = allocate(requests)
+def test_an_allocation(requests: list[Request]) -> None:
+    """What lives together is apart; offsets are aligned and inside; the size is no waste."""
+    offsets, total = allocate(requests)
     for a, b in combinations(requests, 2):
         if a.overlaps(b) and a.bytes and b.bytes:
             first, second = sorted((a, b), key=lambda request: offsets[request.name])
             assert offsets[first.name] + first.bytes <= offsets[second.name]
-
-
-@settings(max_examples=200, deadline=None)
-@given(_requests)
-def test_offsets_are_aligned_and_inside(requests: list[Request]) -> None:
-    offsets, total = allocate(requests)
     assert offsets.keys() == {request.name for request in requests}
     assert all(offset >= 0 and offset % ALIGNMENT_BYTES == 0 for offset in offsets.values())
     assert total == max((offsets[r.name] + r.bytes for r in requests), default=0)
-
-
-@settings(max_examples=200, deadline=None)
-@given(_requests)
-def test_the_arena_is_between_the_peak_and_the_sum(requests: list[Request]) -> None:
-    _, total = allocate(requests)
     steps = range(-1, 20)
     peak = max(sum(r.bytes for r in requests if r.first <= step <= r.last) for step in steps)
     padded = sum(-(-r.bytes // ALIGNMENT_BYTES) * ALIGNMENT_BYTES for r in requests)
