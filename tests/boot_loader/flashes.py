@@ -91,6 +91,10 @@ def make_bench(name: str, folder: Path, *, toolchain: str = "gcc") -> Bench:
     return Bench(board, build(project), (made[0], made[1]))
 
 
+_MORE_OR_LESS = 64
+"""Bytes by which sessions with one image differ: calls before the loader answers."""
+
+
 @dataclass
 class Campaign:
     """What happened. A number of `left` is that of a flash."""
@@ -131,7 +135,7 @@ class Flashing:
         self.told = Campaign()
         self._folder = folder
         self._rng = random.Random(seed)
-        self._session_bytes = 0
+        self._session_bytes: dict[int, int] = {}
         assert bench.loader.bin is not None
         erased = b"\xff" * (bench.layout.flash_end - bench.layout.flash_origin)
         self._machine = Machine(bench.board, bench.loader.bin.read_bytes() + erased[: 1 << 16])
@@ -164,7 +168,7 @@ class Flashing:
             self._ask_application_for_loader(self._there)
         with Line(self._machine.port) as line:
             self._program(line, new)
-            self._session_bytes = line.sent
+            self._session_bytes[new] = line.sent
         self._there = new
         self._machine.reset()
         self._verify(new)
@@ -172,7 +176,7 @@ class Flashing:
     def _interrupt(self, kind: str, new: int) -> None:
         self._machine.cut()
         if kind == RANDOM:
-            limit = self._rng.randrange(1, self._session_bytes)
+            limit = self._rng.randrange(1, self._least_bytes(new) - _MORE_OR_LESS)
             self._machine.power_on()
             with Line(self._machine.port, limit=limit, at_limit=self._machine.cut) as line:
                 self._program_until_cut(line, new)
@@ -182,6 +186,10 @@ class Flashing:
                 self._program_until_cut(line, new)
         self._machine.wait_until_off()
         self._wear(kind, new)
+
+    def _least_bytes(self, new: int) -> int:
+        """What a session with this application sends: as the last one, or its image at least."""
+        return self._session_bytes.get(new, len(self.bench.file(new)))
 
     def _program_until_cut(self, line: Line, new: int) -> None:
         with contextlib.suppress(OSError):
