@@ -8,6 +8,7 @@ import select
 import termios
 import threading
 import tty
+from abc import ABC, abstractmethod
 from collections import deque
 from types import TracebackType
 from typing import Self
@@ -21,7 +22,7 @@ class PowerLost(Exception):
     """The device has no power any more."""
 
 
-class SerialModel:
+class SerialModel(ABC):
     """`path` is its port; `received` every byte that it got. A context manager.
 
     With `cut_at_byte` the power goes once that many bytes have come, and `power_on` brings it back.
@@ -43,9 +44,9 @@ class SerialModel:
         self._bell, self._ringer = os.pipe()
         self._thread = threading.Thread(target=self._run, name=f"model on {self.path}")
 
+    @abstractmethod
     def boot(self) -> None:
         """What the device does with power, until it is lost: for ever."""
-        raise NotImplementedError
 
     def take(self, count: int) -> bytes:
         """The next bytes from the host. Raises PowerLost."""
